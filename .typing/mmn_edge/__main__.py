@@ -1,0 +1,1 @@
+../../mmn_edge/__main__.py
