@@ -1,0 +1,81 @@
+"""PyTorch to ONNX, with a dynamic batch axis."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+__all__ = ["OPSET", "export_onnx", "operator_counts"]
+
+OPSET = 18
+"""17 to 20 are what TensorRT 10.3 (JetPack 6) parses; 18 is what the exporter writes without conversion."""
+
+OUTPUT_NAMES = ("logits", "probabilities")
+
+
+def export_onnx(graph: nn.Module, input_names: tuple[str, ...], example: tuple[Tensor, ...], path: Path) -> None:
+    """Write ``graph`` to ``path`` as ONNX; axis 0 of every input and output is the dynamic batch ``N``.
+
+    Args:
+        graph: A module in evaluation mode that returns logits and probabilities.
+        input_names: Names of its inputs, in order.
+        example: Example inputs with a batch of at least 2 (a batch of 1 would be taken for a constant).
+        path: The file to write; weights are stored inside.
+    """
+    batch = torch.export.Dim("N", min=1)
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=input_names,
+            output_names=OUTPUT_NAMES,
+            dynamic_shapes=tuple({0: batch} for _ in example),
+            verbose=False,
+        )
+    if program is None:
+        raise AssertionError("torch.onnx.export(dynamo=True) returned no program")
+    model = program.model_proto
+    _strip_traces(model)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save_model(model, str(path))
+
+
+def operator_counts(path: Path) -> Counter[str]:
+    """How often each operator occurs in an ONNX file."""
+    return Counter(node.op_type for node in onnx.load(str(path), load_external_data=False).graph.node)
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Drop the exporter's stack traces: they hold local paths and are a third of the file's nodes' bytes."""
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer]:
+        del value.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter talks to standard output, the log and the warnings of libraries it calls; none of it is for users."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,225 @@
+"""The model bundle: a folder with ``manifest.json`` and the files it names. It is all that a consumer needs.
+
+The manifest says what goes in and what comes out, in words and numbers, and holds the hash of every file. The
+format is documented in ``docs/bundle.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmn_edge.architecture import Architecture
+from mmn_edge.errors import BundleError, MmnEdgeError
+from mmn_edge.files import atomic_folder, sha256
+from mmn_edge.labels import Labels
+from mmn_edge.preprocess import Preprocessing
+from mmn_edge.presets import Window
+
+__all__ = ["MANIFEST", "SCHEMA_VERSION", "Bundle", "Manifest", "TensorSpec", "check_replaceable", "write_bundle"]
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output; ``shape`` holds numbers and the names of dynamic axes (``"N"``)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says.
+
+    Attributes:
+        architecture: The network.
+        labels: Classes in the order of the logits, with their groups.
+        layout: Name of the skeleton layout of the input, None for a checkpoint of unknown joints.
+        joints: Joint names of the input, in order.
+        window: The live window.
+        preprocessing: What turns raw keypoints into features; None where the layout is unknown.
+        input: ``"keypoints"`` (preprocessing is inside the graph) or ``"features"``.
+        inputs: Input tensors.
+        outputs: Output tensors.
+        models: Precision -> file name, such as ``{"fp32": "model.fp32.onnx"}``.
+        source: File name and hash of the checkpoint.
+        tools: Versions of what wrote the bundle.
+        verification: What was compared, and the differences found.
+        files: File name -> ``{"sha256", "bytes"}``; filled in by :func:`write_bundle`.
+        schema_version: Version of this format.
+    """
+
+    architecture: Architecture
+    labels: Labels
+    layout: str | None
+    joints: tuple[str, ...]
+    window: Window
+    preprocessing: Preprocessing | None
+    input: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    models: dict[str, str]
+    source: dict[str, Any]
+    tools: dict[str, str]
+    verification: dict[str, Any]
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready values, most telling first."""
+        return {
+            "schema_version": self.schema_version,
+            "input": self.input,
+            "inputs": [asdict(spec) for spec in self.inputs],
+            "outputs": [asdict(spec) for spec in self.outputs],
+            "models": self.models,
+            "window": asdict(self.window),
+            "layout": {"name": self.layout, "joints": list(self.joints)},
+            "preprocessing": self.preprocessing.to_dict() if self.preprocessing else None,
+            "architecture": self.architecture.to_dict(),
+            "labels": self.labels.to_dict(),
+            "source": self.source,
+            "tools": self.tools,
+            "verification": self.verification,
+            "files": self.files,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Manifest:
+        """The inverse of :meth:`to_dict`; raises KeyError, TypeError or ValueError for a broken manifest."""
+
+        def specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+            return tuple(TensorSpec(**{**entry, "shape": tuple(entry["shape"])}) for entry in entries)
+
+        return cls(
+            schema_version=values["schema_version"],
+            input=values["input"],
+            inputs=specs(values["inputs"]),
+            outputs=specs(values["outputs"]),
+            models=dict(values["models"]),
+            window=Window(**values["window"]),
+            layout=values["layout"]["name"],
+            joints=tuple(values["layout"]["joints"]),
+            preprocessing=(
+                Preprocessing.from_dict(values["preprocessing"]) if values["preprocessing"] else None
+            ),
+            architecture=Architecture.from_dict(values["architecture"]),
+            labels=Labels.from_dict(values["labels"]),
+            source=values["source"],
+            tools=values["tools"],
+            verification=values["verification"],
+            files=values["files"],
+        )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk whose files are those that its manifest names, checked by hash."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path | str) -> Bundle:
+        """Read and check a bundle.
+
+        Raises:
+            BundleError: It is missing, of another schema version, or damaged; the message names the file.
+        """
+        path = Path(path)
+        file = path / MANIFEST
+        if not file.is_file():
+            what = "does not exist" if not path.exists() else f"holds no {MANIFEST}"
+            raise BundleError(f"{path} {what}: make a bundle with: mmn-edge convert CHECKPOINT -o {path}")
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            version = values["schema_version"]
+            if version != SCHEMA_VERSION:
+                raise BundleError(
+                    f"{file} has schema version {version}, and this mmn-edge reads {SCHEMA_VERSION}: convert the "
+                    "checkpoint again, or use a matching mmn-edge"
+                )
+            manifest = Manifest.from_dict(values)
+        except BundleError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, MmnEdgeError) as error:
+            raise BundleError(f"{file} is broken ({type(error).__name__}: {error}): convert again") from error
+        bundle = cls(path, manifest)
+        bundle._check_files()
+        return bundle
+
+    def model(self, precision: str = "fp32") -> Path:
+        """The path of the graph of one precision.
+
+        Raises:
+            BundleError: The bundle holds no such precision.
+        """
+        models = self.manifest.models
+        if precision not in models:
+            raise BundleError(f"{self.path} holds no {precision} model: it has {', '.join(models)}")
+        return self.path / models[precision]
+
+    def _check_files(self) -> None:
+        files = self.manifest.files
+        for name in [*files, *self.manifest.models.values()]:
+            if Path(name).name != name or name not in files:
+                raise BundleError(f"{self.path / MANIFEST} names a file outside its list: {name!r}")
+        for name, entry in files.items():
+            file = self.path / name
+            if not file.is_file():
+                raise BundleError(f"{file} is missing from the bundle: convert again")
+            if sha256(file) != entry["sha256"]:
+                raise BundleError(f"{file} is damaged: its SHA-256 is not the manifest's; convert again")
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to overwrite anything but a bundle or an empty folder.
+
+    Raises:
+        BundleError: ``path`` holds something else.
+    """
+    if path.is_dir() and ((path / MANIFEST).is_file() or not any(path.iterdir())):
+        return
+    if path.exists() or path.is_symlink():
+        raise BundleError(f"{path} exists and is no bundle, so it was left alone: choose another path with -o")
+
+
+@contextmanager
+def write_bundle(path: Path) -> Iterator[BundleWriter]:
+    """Write a bundle beside ``path`` and move it there when the block ends well; otherwise nothing changes.
+
+    Raises:
+        BundleError: ``path`` holds something that is no bundle.
+    """
+    check_replaceable(path)
+    with atomic_folder(path) as folder:
+        writer = BundleWriter(folder)
+        yield writer
+        if not (folder / MANIFEST).is_file():
+            raise AssertionError("the block wrote no manifest")
+
+
+@dataclass(frozen=True)
+class BundleWriter:
+    """A bundle in the making: put files into ``folder``, then :meth:`finish`."""
+
+    folder: Path
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest, with the hashes of all files in the folder."""
+        values = manifest.to_dict()
+        values["files"] = {
+            file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}
+            for file in sorted(self.folder.iterdir())
+        }
+        text = json.dumps(values, indent=1, ensure_ascii=False)
+        (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

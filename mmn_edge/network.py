@@ -1,0 +1,415 @@
+"""MMN, the Motion-guided Modulation Network, in PyTorch.
+
+Paper: "Motion Matters: Motion-guided Modulation Network for Skeleton-based Micro-Action Recognition",
+ACM MM 2025, https://arxiv.org/abs/2507.21977.
+
+Written from the paper and a description of the published behaviour; module names are those of the published
+state dicts, so that those weights load by key. Feature maps are ``(N, C, T, V)``. Where the published network and
+the paper's figures disagree, the published network counts, because its weights were trained that way; such places say so.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmn_edge.architecture import NUM_SCALES, Architecture
+from mmn_edge.errors import CheckpointError
+
+__all__ = ["MMN", "build_network", "read_checkpoint"]
+
+STATISTICS_EPS = 1e-6
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample (Huang et al., ECCV 2016)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop ``x`` of shape ``(N, ...)`` for whole samples, in training only."""
+        if not self.training or self.rate == 0.0:
+            return x
+        keep = 1.0 - self.rate
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(keep)
+        return x * (mask / keep)
+
+
+class MLP(nn.Module):
+    """Linear, exact GELU, Linear over the last axis."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., C)`` to ``(..., C)``."""
+        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return out
+
+
+class MSM(nn.Module):
+    """Motion-guided skeletal modulation: gamma and beta for the skeleton branch.
+
+    As published, the learned ``adj`` mixes no joints: only its column sums scale each joint.
+    """
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        self.adj = nn.Parameter(torch.eye(joints))
+        self.fc = nn.Linear(channels, channels)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, motion: Tensor) -> Tensor:
+        """Map ``(N, C/2, T, V)`` to gamma and beta, concatenated over channels, of the same shape."""
+        scaled = motion * self.adj.sum(0)
+        mixed = self.fc(scaled.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        out: Tensor = self.bn(torch.tanh(mixed))
+        return out
+
+
+class Block(nn.Module):
+    """Motion-guided skeletal-temporal former block (section 3.2 of the paper)."""
+
+    def __init__(self, arch: Architecture, drop_path: float) -> None:
+        super().__init__()
+        width, joints, heads = arch.width, arch.graph_joints, arch.num_heads
+        half, quarter = width // 2, width // 4
+        self.heads = heads
+        self.split = (quarter, quarter, half)
+        self.norm_1 = nn.LayerNorm(width)
+        self.mapping = nn.Linear(width, width)
+        self.gconv = nn.Parameter(torch.eye(joints).repeat(heads, 1, 1))
+        self.tconv = nn.Conv2d(quarter, quarter, (3, 1), padding=(1, 0), groups=heads)
+        self.Motion = nn.Sequential(
+            nn.Conv2d(half, half, (3, 1), padding=(1, 0), groups=half, bias=False),
+            nn.BatchNorm2d(half),
+            nn.GELU(),
+        )
+        self.MSM = MSM(half, joints)
+        self.MTM = nn.Sequential(
+            nn.Conv2d(half, half, (3, 1), padding=(1, 0)), nn.Tanh(), nn.BatchNorm2d(half)
+        )
+        self.aggregation_gate = nn.Sequential(
+            nn.Conv2d(width, quarter, 1, bias=False),
+            nn.BatchNorm2d(quarter),
+            nn.ReLU(),
+            nn.Conv2d(quarter, 3, 1, bias=False),
+            nn.Sigmoid(),
+        )
+        self.aggregation = nn.Sequential(
+            nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.GELU()
+        )
+        self.proj = nn.Linear(width, width)
+        self.norm_2 = nn.LayerNorm(width)
+        self.mlp = MLP(width, arch.mlp_width)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, T, V)`` to ``(N, C, T, V)``."""
+        x = x.permute(0, 2, 3, 1)  # channels last for the norms and linear layers
+        mapped = self.mapping(self.norm_1(x)).permute(0, 3, 1, 2)
+        skeleton_in, temporal_in, motion_in = mapped.split(self.split, dim=1)
+
+        skeleton = self._mix_joints(skeleton_in)
+        temporal = self.tconv(temporal_in)
+        motion = self.Motion(_forward_difference(motion_in))
+
+        # The modulated features reach the output only through the gate: what is aggregated is un-modulated.
+        # The paper's figure suggests otherwise; the published weights were trained like this.
+        gate = self.aggregation_gate(
+            torch.cat(
+                [_modulate(temporal, self.MTM(motion)), _modulate(skeleton, self.MSM(motion)), motion], dim=1
+            )
+        )
+        gated = torch.cat([gate[:, 0:1] * temporal, gate[:, 1:2] * skeleton, gate[:, 2:3] * motion], dim=1)
+        aggregated = self.aggregation(gated).permute(0, 2, 3, 1)
+        x = x + self.drop_path(self.proj(aggregated))
+        x = x + self.drop_path(self.mlp(self.norm_2(x)))
+        return x.permute(0, 3, 1, 2)
+
+    def _mix_joints(self, x: Tensor) -> Tensor:
+        """Multiply each head group of ``(N, C/4, T, V)`` along joints by its own V x V matrix."""
+        batch, channels, frames, joints = x.shape
+        grouped = x.reshape(batch, self.heads, (channels // self.heads) * frames, joints)
+        return torch.matmul(grouped, self.gconv.transpose(1, 2)).reshape(batch, channels, frames, joints)
+
+
+class Scale(nn.Module):
+    """The blocks of one temporal scale."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, T, V)`` to ``(N, C, T, V)``."""
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class Downsample(nn.Module):
+    """Halve the frames: a strided (3, 1) convolution with replicated edges, then BatchNorm."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.reduction = nn.Conv2d(
+            width, width, (3, 1), stride=(2, 1), padding=(1, 0), padding_mode="replicate"
+        )
+        self.bn = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, T, V)`` to ``(N, C, T/2, V)``."""
+        out: Tensor = self.bn(self.reduction(x))
+        return out
+
+
+class Fusion(nn.Module):
+    """Motion consistency learning (section 3.3): a softmax over scales weighs their maps at T/8."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+        def down(factor: int) -> nn.Sequential:
+            conv = nn.Conv2d(width, width, (factor, 1), stride=(factor, 1))
+            return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
+
+        self.down1, self.down2, self.down3 = down(8), down(4), down(2)
+        self.f4_proc = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
+        self.gate_conv = nn.Sequential(
+            nn.Conv2d(NUM_SCALES * width, width, 1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, NUM_SCALES, 1),
+        )
+        self.res_conv = nn.Conv2d(width, width, 1)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, scales: list[Tensor]) -> Tensor:
+        """Map four ``(N, C, T / 2**s, V)`` to ``(N, C, T/8, V)``."""
+        maps = [
+            self.down1(scales[0]),
+            self.down2(scales[1]),
+            self.down3(scales[2]),
+            self.f4_proc(scales[3]),
+        ]
+        weights = torch.softmax(self.gate_conv(torch.cat(maps, dim=1)), dim=1)
+        fused = sum(
+            (weights[:, s : s + 1] * maps[s] for s in range(1, NUM_SCALES)), weights[:, 0:1] * maps[0]
+        )
+        out: Tensor = self.dropout(fused) + self.res_conv(maps[3])
+        return out
+
+
+class MMN(nn.Module):
+    """The whole network.
+
+    Args:
+        arch: Its options.
+        drop_path: Stochastic depth of the last block; it rises linearly from 0 over the blocks.
+        head_drop: Dropout before the head.
+    """
+
+    def __init__(self, arch: Architecture, *, drop_path: float = 0.0, head_drop: float = 0.0) -> None:
+        super().__init__()
+        self.arch = arch
+        c_in, width = arch.in_channels, arch.width
+        if arch.index_t:
+            self.STPE = nn.Parameter(torch.empty(width, arch.graph_joints))
+        else:
+            self.STPE_ = nn.Parameter(torch.empty(1, width, arch.num_frames, arch.graph_joints))
+        self.projection = nn.Sequential(
+            nn.Conv2d(c_in, 2 * c_in, 1),
+            nn.GELU(),
+            nn.Conv2d(2 * c_in, 3 * c_in, 1),
+            nn.GELU(),
+            nn.Conv2d(3 * c_in, width, 1),
+        )
+        count = NUM_SCALES * arch.depth
+        rates = [drop_path * i / max(count - 1, 1) for i in range(count)]
+        self.MFM = nn.ModuleList(
+            Scale([Block(arch, rates[s * arch.depth + b]) for b in range(arch.depth)])
+            for s in range(NUM_SCALES)
+        )
+        self.DSs = nn.ModuleList(Downsample(width) for _ in range(NUM_SCALES - 1))
+        self.fusion = Fusion(width)
+        self.head_drop = nn.Dropout(head_drop)
+        self.head = nn.Linear(width, arch.num_classes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.STPE if self.arch.index_t else self.STPE_, std=0.02)
+
+    def forward(self, x: Tensor, index_t: Tensor) -> Tensor:
+        """Classify windows.
+
+        Args:
+            x: Features ``(N, C_in, T, V, M)``, preprocessed, joints in the network's order.
+            index_t: Time index ``(N, T)`` in [-1, 1); ignored when ``arch.index_t`` is False.
+
+        Returns:
+            Logits ``(N, K)``.
+        """
+        return self.classify(self.fuse(self.embed(x, index_t)))
+
+    def embed(self, x: Tensor, index_t: Tensor) -> Tensor:
+        """Embed features ``(N, C_in, T, V, M)`` as ``(N, C, T, M * V)``, people-major."""
+        x = x.permute(0, 1, 2, 4, 3).flatten(3)
+        embedded: Tensor = self.projection(x) + self.positional(index_t)
+        return embedded
+
+    def positional(self, index_t: Tensor) -> Tensor:
+        """The positional term ``(N or 1, C, T, V)``: time code times ``STPE`` (a product, as published)."""
+        if not self.arch.index_t:
+            return self.STPE_
+        return time_code(index_t, self.arch.width).transpose(1, 2).unsqueeze(-1) * self.STPE.unsqueeze(1)
+
+    def fuse(self, x: Tensor) -> Tensor:
+        """Run the four scales on the embedding and fuse them to ``(N, C, T/8, V)``."""
+        outputs = []
+        for s, scale in enumerate(self.MFM):
+            # Each scale starts from the previous scale's input, not from its output.
+            x = x if s == 0 else self.DSs[s - 1](x)
+            outputs.append(scale(x))
+        fused: Tensor = self.fusion(outputs)
+        return fused
+
+    def classify(self, fused: Tensor) -> Tensor:
+        """Pool ``(N, C, T/8, V)`` over frames and joints, and give logits ``(N, K)``."""
+        pooled = fused.mean((2, 3)) if self.arch.global_pool == "avg" else fused.amax((2, 3))
+        logits: Tensor = self.head(self.head_drop(pooled))
+        return logits
+
+
+def time_code(index_t: Tensor, width: int) -> Tensor:
+    """Sinusoidal code ``(N, T, C)`` of a time index ``(N, T)``: sine on even channels, cosine on odd ones."""
+    pairs = torch.arange(0, width, 2, dtype=index_t.dtype, device=index_t.device)
+    angles = index_t.unsqueeze(-1) * torch.exp(pairs * (-math.log(10000.0) / width))
+    return torch.stack([torch.sin(angles), torch.cos(angles)], dim=-1).flatten(-2)
+
+
+def _forward_difference(x: Tensor) -> Tensor:
+    """``x[t+1] - x[t]`` along T of ``(N, C, T, V)``, the last difference repeated.
+
+    Slices rather than ``torch.diff``, which has no counterpart in ONNX.
+    """
+    difference = x[:, :, 1:] - x[:, :, :-1]
+    return torch.cat([difference, difference[:, :, -1:]], dim=2)
+
+
+def _modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
+    """Normalise ``(N, C, T, V)`` over (T, V) with the unbiased deviation, then scale and shift."""
+    gamma, beta = gamma_beta.chunk(2, dim=1)
+    count = x.shape[2] * x.shape[3]
+    centred = x - x.mean((2, 3), keepdim=True)
+    deviation = (centred.square().mean((2, 3), keepdim=True) * (count / (count - 1))).sqrt()
+    modulated: Tensor = centred / (deviation + STATISTICS_EPS) * (1 + gamma) + beta
+    return modulated
+
+
+def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a state dict, ours or the authors', without running any code that the file may hold.
+
+    Returns:
+        The state dict (on the CPU, float32, without a ``module.`` prefix) and our trainer's description of the model,
+        empty for files that were not written by ``mmn-edge train``.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, holds more than tensors, or no state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"checkpoint {path} does not exist" if not path.exists() else f"{path} is no file"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error) or "Unsupported operand" in str(error) or "Unsupported class" in str(error):
+            reason = "holds objects other than tensors, which could run code, so it was not opened"
+        else:
+            reason = "is no readable checkpoint"
+        raise CheckpointError(
+            f"checkpoint {path} {reason}: save a plain state dict with torch.save(model.state_dict(), path)"
+        ) from error
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as error:
+        raise CheckpointError(f"checkpoint {path} is damaged or incomplete: {_first_line(error)}") from error
+    description: dict[str, Any] = {}
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        description = content.get("description") or {}
+        content = content["model"]
+    elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"checkpoint {path} holds no state dict (a mapping of names to tensors)")
+    prefix = "module."
+    strip = bool(content) and all(key.startswith(prefix) for key in content)
+    state = {key[len(prefix) :] if strip else key: value for key, value in content.items()}
+    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    for key, value in state.items():
+        if not torch.isfinite(value).all():
+            raise CheckpointError(f"checkpoint {path} holds NaN or infinite values in {key}")
+    return state, description
+
+
+def build_network(
+    state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, *, origin: str = "checkpoint"
+) -> MMN:
+    """Build the MMN that a state dict belongs to and load it strictly, in evaluation mode.
+
+    Args:
+        state: Key -> tensor as :func:`read_checkpoint` gives it.
+        options: Architecture options that shapes cannot tell, such as ``num_people`` and ``global_pool``.
+        origin: How errors name the checkpoint.
+
+    Raises:
+        CheckpointError: Missing, extra or misshapen keys, all listed.
+        UsageError: An option contradicts the shapes.
+    """
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    arch = Architecture.from_shapes(shapes, options)
+    with torch.device("meta"):
+        expected = {key: tuple(value.shape) for key, value in MMN(arch).state_dict().items()}
+    problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in shapes]
+    problems += [f"extra {key} {shape}" for key, shape in shapes.items() if key not in expected]
+    problems += [
+        f"{key} is {shapes[key]}, expected {shape}"
+        for key, shape in expected.items()
+        if key in shapes and shapes[key] != shape
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{origin} does not fit an MMN with {arch.graph_joints} joints and {arch.num_classes} classes; "
+            f"{len(problems)} of its keys are wrong:\n  " + "\n  ".join(problems)
+        )
+    network = MMN(arch)
+    network.load_state_dict(dict(state), strict=True)
+    return network.eval()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,78 @@
+"""Named starting points: for each data set its layout, its classes and the window a live stream is cut into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmn_edge import labels, layouts
+from mmn_edge.errors import UsageError
+
+__all__ = ["PRESETS", "Preset", "Window", "get", "guess"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a live stream is cut: the last ``seconds`` of it, resampled to ``frames``, every ``stride`` seconds."""
+
+    frames: int = 64
+    seconds: float = 2.0
+    stride: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not (self.seconds > 0 and self.stride > 0 and self.frames > 0):
+            raise UsageError(
+                f"a window of {self.seconds} s in {self.frames} frames every {self.stride} s makes no sense: "
+                "all three must be positive"
+            )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a checkpoint itself does not tell.
+
+    Attributes:
+        layout: Name of the skeleton layout, see :mod:`mmn_edge.layouts`.
+        labels: Name of the label set, see :mod:`mmn_edge.labels`; None where data brings its own class names.
+        in_channels: Coordinates per joint.
+        window: The default live window. Its length follows the data set's clips.
+    """
+
+    layout: str
+    labels: str | None
+    in_channels: int = 2
+    window: Window = Window()
+
+
+PRESETS: dict[str, Preset] = {
+    "ma52": Preset("ma52", "ma52"),
+    # iMiGUE's clips are 90 frames at 25-30 per second.
+    "imigue": Preset("imigue", "imigue", window=Window(seconds=3.0)),
+    "nw-ucla": Preset("nw-ucla", None, in_channels=3),
+    "jhmdb": Preset("jhmdb", None, window=Window(seconds=1.2)),
+    "synthetic": Preset("ma52", "synthetic"),
+}
+
+
+def get(name: str) -> Preset:
+    """A preset by name.
+
+    Raises:
+        UsageError: There is no such preset.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise UsageError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}") from None
+
+
+def guess(num_joints: int, num_classes: int, in_channels: int) -> str | None:
+    """The one preset whose joints, classes and coordinates are those of a checkpoint, if there is one."""
+    fitting = [
+        name
+        for name, preset in PRESETS.items()
+        if preset.labels is not None
+        and layouts.get(preset.layout).num_joints == num_joints
+        and len(labels.get(preset.labels)) == num_classes
+        and preset.in_channels == in_channels
+    ]
+    return fitting[0] if len(fitting) == 1 else None
