@@ -1,0 +1,1 @@
+"""Conversion: checkpoint to ONNX bundle, verified. Needs torch and onnx."""

@@ -14,7 +14,7 @@ import onnxruntime
 import torch
 
 import mmn_edge
-from mmn_edge import annotations, labels, layouts, presets
+from mmn_edge import clips, labels, layouts, presets
 from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
 from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
@@ -174,7 +174,11 @@ def _identify(
         if description.get("labels"):
             names = Labels.from_dict(description["labels"])
         identity = _Identity(
-            preset, layouts.get(chosen.layout), names, chosen.window, stream or description.get("stream", "joint")
+            preset,
+            layouts.get(chosen.layout),
+            names,
+            chosen.window,
+            stream or description.get("stream", "joint"),
         )
     layout = identity.layout
     if layout is not None and layout.num_joints != arch.num_joints:
@@ -208,15 +212,15 @@ def _from_description(description: dict[str, Any], stream: str | None, checkpoin
 
 def _data_windows(data: Path, network: MMN, layout: layouts.Layout | None) -> FloatArray:
     arch = network.arch
-    clips = annotations.read_clips(data).clips[:MAX_DATA_WINDOWS]
-    shape = clips[0].keypoints.shape
+    chosen = clips.read_clips(data).clips[:MAX_DATA_WINDOWS]
+    shape = chosen[0].keypoints.shape
     if arch.num_people != 1 or shape[1:] != (arch.num_joints, arch.in_channels):
         raise LayoutError(
             f"{data} has clips of (V, C) = {shape[1:]}, and the network takes "
             f"{arch.num_people} x {arch.num_joints} joints with {arch.in_channels} coordinates"
         )
     bones = layout.bones if layout else ()
-    windows = [window_of(fill_missing(clip.keypoints, bones), arch.num_frames) for clip in clips]
+    windows = [window_of(fill_missing(clip.keypoints, bones), arch.num_frames) for clip in chosen]
     return np.stack(windows).astype(np.float32)
 
 
@@ -224,8 +228,8 @@ def _input_specs(kind: str, network: MMN) -> tuple[TensorSpec, ...]:
     arch = network.arch
     if kind == "keypoints":
         meaning = (
-            "raw coordinates of one window in the data set's joint order (people-major where there are several), in any "
-            "unit: they are normalised inside; finite, missing joints filled in"
+            "raw coordinates of one window in the data set's joint order (people-major where there are several), in "
+            "any unit: they are normalised inside; finite, missing joints filled in"
         )
         shape = ("N", arch.num_frames, arch.graph_joints, arch.in_channels)
         return (TensorSpec("keypoints", "float32", shape, meaning),)

@@ -69,7 +69,7 @@ def _strip_traces(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter talks to standard output, the log and the warnings of libraries it calls; none of it is for users."""
+    """Silence what the exporter prints, logs and warns of: none of it is for users."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

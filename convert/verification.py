@@ -96,17 +96,16 @@ def sample_windows(arch: Architecture, *, count: int = 16) -> FloatArray:
             depth = np.stack([window[..., 0] * 0.1 + 2.0] * (arch.in_channels - 2), axis=-1)
             window = np.concatenate([window, depth], axis=-1)
         windows.append(window)
-    return np.stack(windows).astype(np.float32)
+    return np.asarray(np.stack(windows), dtype=np.float32)
 
 
 def window_of(keypoints: FloatArray, frames: int) -> FloatArray:
     """A whole clip ``(L, V, C)`` as one window ``(frames, V, C)``."""
-    return keypoints[uniform_indices(len(keypoints), frames)]
+    window: FloatArray = keypoints[uniform_indices(len(keypoints), frames)]
+    return window
 
 
-def as_features(
-    keypoints: FloatArray, preprocessing: Preprocessing, people: int
-) -> dict[str, FloatArray]:
+def as_features(keypoints: FloatArray, preprocessing: Preprocessing, people: int) -> dict[str, FloatArray]:
     """Keypoint windows ``(N, T, M * V, C)`` as the inputs of the features interface."""
     count, frames, _, channels = keypoints.shape
     x = normalise(keypoints).reshape(count, frames, people, -1, channels).transpose(0, 2, 1, 3, 4)

@@ -66,9 +66,7 @@ class Architecture:
         if self.global_pool not in ("avg", "max"):
             raise UsageError(f"model option global_pool={self.global_pool!r} must be 'avg' or 'max'")
         if self.num_frames % 8:
-            raise UsageError(
-                f"model option num_frames={self.num_frames} must be divisible by 8 (four scales)"
-            )
+            raise UsageError(f"model option num_frames={self.num_frames} must be divisible by 8 (four scales)")
         if self.width % (4 * self.num_heads):
             raise UsageError(
                 f"model option width={self.width} must be divisible by 4 x num_heads ({4 * self.num_heads})"
@@ -117,9 +115,7 @@ class Architecture:
         graph_joints = dim("MFM.0.blocks.0.gconv", 1)
         people = int(options.get("num_people", 1))
         if people < 1 or graph_joints % people:
-            raise UsageError(
-                f"model option num_people={people} does not divide the checkpoint's {graph_joints} joints"
-            )
+            raise UsageError(f"model option num_people={people} does not divide the checkpoint's {graph_joints} joints")
         inferred["num_people"] = people
         inferred["num_joints"] = graph_joints // people
         inferred["num_classes"] = dim("head.weight", 0)
@@ -135,8 +131,7 @@ class Architecture:
         for name, value in options.items():
             if name in inferred and inferred[name] != value:
                 raise UsageError(
-                    f"model option {name}={value} contradicts the checkpoint, whose shapes say "
-                    f"{name}={inferred[name]}"
+                    f"model option {name}={value} contradicts the checkpoint, whose shapes say {name}={inferred[name]}"
                 )
         return cls(**{**options, **inferred})
 

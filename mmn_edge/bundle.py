@@ -20,7 +20,15 @@ from mmn_edge.labels import Labels
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.presets import Window
 
-__all__ = ["MANIFEST", "SCHEMA_VERSION", "Bundle", "Manifest", "TensorSpec", "check_replaceable", "write_bundle"]
+__all__ = [
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "Bundle",
+    "Manifest",
+    "TensorSpec",
+    "check_replaceable",
+    "write_bundle",
+]
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -109,9 +117,7 @@ class Manifest:
             window=Window(**values["window"]),
             layout=values["layout"]["name"],
             joints=tuple(values["layout"]["joints"]),
-            preprocessing=(
-                Preprocessing.from_dict(values["preprocessing"]) if values["preprocessing"] else None
-            ),
+            preprocessing=(Preprocessing.from_dict(values["preprocessing"]) if values["preprocessing"] else None),
             architecture=Architecture.from_dict(values["architecture"]),
             labels=Labels.from_dict(values["labels"]),
             source=values["source"],
@@ -218,8 +224,7 @@ class BundleWriter:
         """Write the manifest, with the hashes of all files in the folder."""
         values = manifest.to_dict()
         values["files"] = {
-            file.name: {"sha256": sha256(file), "bytes": file.stat().st_size}
-            for file in sorted(self.folder.iterdir())
+            file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in sorted(self.folder.iterdir())
         }
         text = json.dumps(values, indent=1, ensure_ascii=False)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

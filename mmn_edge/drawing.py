@@ -41,9 +41,7 @@ def text(layout: Layout, *, width: int = 76) -> str:
     for start, end in layout.bones:
         for x, y in _line(dots[start], dots[end]):
             cells[y // 4, x // 2] = cells.get((y // 4, x // 2), 0) | _DOTS[y % 4][x % 2]
-    grid = [
-        [chr(0x2800 + cells[r, c]) if (r, c) in cells else " " for c in range(width)] for r in range(height)
-    ]
+    grid = [[chr(0x2800 + cells[r, c]) if (r, c) in cells else " " for c in range(width)] for r in range(height)]
 
     taken: set[tuple[int, int]] = set()
     for joint, (x, y) in enumerate(dots):
@@ -60,11 +58,9 @@ def text(layout: Layout, *, width: int = 76) -> str:
 
 
 def svg(layout: Layout) -> str:
-    """Draw a layout as an SVG document, joints coloured by part and labelled as in the text, names as tooltips."""
+    """Draw a layout as an SVG document: joints coloured by part, labelled as in text, names as tooltips."""
     colour = {
-        joint: COLOURS[number % len(COLOURS)]
-        for number, joints in enumerate(layout.parts.values())
-        for joint in joints
+        joint: COLOURS[number % len(COLOURS)] for number, joints in enumerate(layout.parts.values()) for joint in joints
     }
     crowded = layout.num_joints > _CROWDED
     radius, font = (5.0, 9) if crowded else (11.0, 13)
@@ -89,9 +85,7 @@ def svg(layout: Layout) -> str:
             continue
         # Small dots have their label above them, large ones inside.
         below, ink = (-radius - 1, "#333333") if crowded else (font * 0.36, "#ffffff")
-        lines.append(
-            f'<text x="{x:.1f}" y="{y + below:.1f}" fill="{ink}" pointer-events="none">{joint}</text>'
-        )
+        lines.append(f'<text x="{x:.1f}" y="{y + below:.1f}" fill="{ink}" pointer-events="none">{joint}</text>')
     lines += ["</g>", '<g font-size="20">']
     for number, (part, joints) in enumerate(layout.parts.items()):
         y = _SIZE + 30 * (number + 1)

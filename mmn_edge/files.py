@@ -45,8 +45,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside ``path``; it takes the place of ``path`` when the block ends well.
 
-    An earlier folder at ``path`` is untouched until then; where the system can (Linux), both are exchanged in one step, so
-    that a process killed at any moment leaves one of the two complete at ``path``.
+    An earlier folder at ``path`` is untouched until then; where the system can (Linux), both are exchanged in one step,
+    so that a process killed at any moment leaves one of the two complete at ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)

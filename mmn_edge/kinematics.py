@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mmn_edge import layouts
 
-__all__ = ["Array", "Body", "Pose", "hand_vector", "joints", "rotation", "two_bone"]
+__all__ = ["Array", "Body", "Pose", "Posture", "hand_vector", "joints", "rotation", "two_bone"]
 
 Array = npt.NDArray[np.float64]
 
@@ -53,9 +53,7 @@ _TRUNK = _indices("neck", "hip")
 _ROOTS = _indices("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 _MIDDLES = _indices("left_elbow", "right_elbow", "left_knee", "right_knee")
 _ENDS = _indices("left_wrist", "right_wrist", "left_ankle", "right_ankle")
-_FEET = _indices(
-    "left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe", "left_heel", "right_heel"
-)
+_FEET = _indices("left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe", "left_heel", "right_heel")
 _HANDS = _indices(
     *(
         f"{side}_{part}"
@@ -72,7 +70,7 @@ _CURL = np.array([0.9, 1.9, 2.0, 2.0, 2.0])  # radians at curl 1
 
 @dataclass(frozen=True)
 class Body:
-    """Segment lengths in metres."""
+    """Segment lengths in metres; ``head`` and ``hand`` are sizes, 1 for average."""
 
     torso: float = 0.50
     neck: float = 0.095
@@ -101,8 +99,8 @@ class Pose:
 
     Attributes:
         pelvis: ``(T, 3)``, displacement of the origin.
-        trunk: ``(T, 2, 3)``, radians: torso, then head relative to it; pitch (forwards), yaw (to the own left),
-            roll (to the own right).
+        trunk: ``(T, 2, 3)``, radians: torso, then head relative to it; pitch (forwards), yaw (to the own
+            left), roll (to the own right).
         shrug: ``(T, 2)``, elevation of the shoulders in radians.
         anchor: ``(T, 2, 12)``, where the hands rest, in the body frame.
         target: ``(T, 2, 12)``, where the hands reach, in the frame of the torso.
@@ -138,6 +136,77 @@ class Pose:
             self.foot[start:stop],
             self.knee[start:stop],
         )
+
+
+@dataclass(frozen=True)
+class Posture:
+    """How somebody sits or stands when nothing happens; arrays as in :class:`Pose`, without the time axis."""
+
+    standing: bool
+    trunk: Array
+    hands: Array
+    curl: Array
+    toes: Array
+    foot: Array
+    knee: Array
+
+    @classmethod
+    def random(cls, body: Body, rng: np.random.Generator) -> Posture:
+        """Seated or standing, with the hands on the lap, folded, at the sides or on a table."""
+        standing = bool(rng.random() < 0.3)
+        place = rng.choice(("sides", "folded") if standing else ("lap", "lap", "folded", "sides", "table", "table"))
+        trunk = rng.normal(0.0, 1.0, (2, 3)) * np.radians(((3.0, 3.0, 1.5), (4.0, 4.0, 2.0)))
+        trunk[0, 0] += np.radians(2.0 if standing else 4.0)
+        spread = rng.normal(0.0, 0.015, (2, 3))
+        hands = np.stack([_resting_hand(side, str(place), body, standing) for side in (0, 1)])
+        hands[:, :3] += spread + (rng.normal(0.0, 0.02, 3) if place in ("table", "folded") else 0.0)
+        curl = np.repeat(rng.uniform(0.1, 0.5, (2, 1)), 5, axis=1)
+        floor = -(body.thigh + body.shank + body.ankle - 0.03) if standing else -(body.shank + body.ankle - 0.05)
+        stance = 0.5 * body.pelvis + rng.uniform(-0.03, 0.07) + rng.normal(0.0, 0.01, 2)
+        toes = np.empty((2, 3))
+        toes[:, 0], toes[:, 1] = (stance[0], -stance[1]), floor
+        ahead = 0.7 * body.foot if standing else body.thigh + rng.uniform(0.02, 0.16)
+        toes[:, 2] = ahead + rng.normal(0.0, 0.02, 2)
+        foot = np.zeros((2, 2))
+        foot[:, 1] = rng.uniform(0.0, 0.35)
+        outwards = rng.uniform(0.0, 0.15)
+        knee = np.array(((outwards, 0.3, 1.0), (-outwards, 0.3, 1.0)))
+        if not standing:
+            knee[:, 1:] = (1.0, 0.5)
+        return cls(standing, trunk, hands, curl, toes, foot, knee)
+
+    def hold(self, frames: int) -> Pose:
+        """The posture, kept for some frames."""
+
+        def still(values: Array) -> Array:
+            return np.repeat(values[None], frames, axis=0)
+
+        return Pose(
+            pelvis=np.zeros((frames, 3)),
+            trunk=still(self.trunk),
+            shrug=np.zeros((frames, 2)),
+            anchor=still(self.hands),
+            target=still(self.hands),
+            reach=np.zeros((frames, 2)),
+            curl=still(self.curl),
+            toes=still(self.toes),
+            foot=still(self.foot),
+            knee=still(self.knee),
+        )
+
+
+def _resting_hand(side: int, place: str, body: Body, standing: bool) -> Array:
+    if place == "lap":
+        vector = ((0.13, 0.10, 0.68 * body.thigh), (-0.2, -0.12, 1.0), (0.0, -1.0, 0.0), (0.8, -0.4, -0.5))
+    elif place == "folded" and standing:
+        vector = ((0.06, 0.02, 0.19), (-0.7, -0.7, 0.15), (0.0, -0.2, -1.0), (0.8, -0.3, -0.4))
+    elif place == "folded":
+        vector = ((0.075, 0.12, 0.22), (-1.0, -0.1, 0.6), (0.0, -0.7, -0.7), (0.8, -0.4, -0.4))
+    elif place == "table":
+        vector = ((0.14, 0.23, 0.36), (-0.45, 0.0, 1.0), (0.0, -1.0, 0.0), (0.8, -0.5, -0.2))
+    else:
+        vector = ((0.25, -0.03, 0.05), (0.0, -1.0, 0.15), (-1.0, 0.0, 0.0), (0.6, 0.0, -0.8))
+    return hand_vector(side, *vector)
 
 
 def hand_vector(side: int, wrist: object, fingers: object, palm: object, pole: object) -> Array:
@@ -203,9 +272,7 @@ def joints(body: Body, pose: Pose) -> Array:
     out[:, _TRUNK[0]], out[:, _TRUNK[1]] = base[:, 0], pose.pelvis
 
     elevation = pose.shrug[..., None] - 0.10
-    clavicle = (
-        _SIDES[:, None] * np.cos(elevation) * torso[:, None, :, 0] + np.sin(elevation) * torso[:, None, :, 1]
-    )
+    clavicle = _SIDES[:, None] * np.cos(elevation) * torso[:, None, :, 0] + np.sin(elevation) * torso[:, None, :, 1]
     roots = np.empty((frames, 4, 3))
     roots[:, :2] = base + body.clavicle * clavicle
     roots[:, 2:] = pelvis + np.array(((0.5 * body.pelvis, 0.0, 0.0), (-0.5 * body.pelvis, 0.0, 0.0)))

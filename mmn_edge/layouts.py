@@ -2,7 +2,8 @@
 
 A layout is plain data, one JSON file each under ``data/layouts``. Some are what a model is trained on
 (``ma52``, ``imigue``, ``nw-ucla``, ``jhmdb``), the others are what a pose estimator gives;
-:mod:`mmn_edge.mappings` leads from the latter to the former. Left and right in joint names are always the person's own.
+:mod:`mmn_edge.mappings` leads from the latter to the former. Left and right in joint names are always the
+person's own.
 """
 
 from __future__ import annotations

@@ -145,9 +145,7 @@ def get(source: str, target: str) -> Mapping:
     """
     have, want = layouts.get(source), layouts.get(target)
     if source == target:
-        return Mapping(
-            source, target, tuple(_joint(name, "exact", [{name: 1}], have) for name in have.joints)
-        )
+        return Mapping(source, target, tuple(_joint(name, "exact", [{name: 1}], have) for name in have.joints))
     if (source, target) not in names():
         fitting = [name for name, to in names() if to == target]
         raise LayoutError(

@@ -11,87 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmn_edge.kinematics import Array, Body, Pose, hand_vector
+from mmn_edge.kinematics import Array, Body, Pose, Posture, hand_vector
 
-__all__ = ["CLASSES", "CLASS_GROUPS", "FIDGETS", "GROUPS", "Performance", "Posture", "perform"]
+__all__ = ["CLASSES", "CLASS_GROUPS", "FIDGETS", "GROUPS", "Performance", "perform"]
 
 GROUPS = ("body", "head", "upper limb", "lower limb", "body-hand", "head-hand", "leg-hand", "rest")
 """Body-level groups, as in MA-52, and ``rest``."""
-
-
-@dataclass(frozen=True)
-class Posture:
-    """How somebody sits or stands when nothing happens; arrays as in :class:`Pose`, without the time axis."""
-
-    standing: bool
-    trunk: Array
-    hands: Array
-    curl: Array
-    toes: Array
-    foot: Array
-    knee: Array
-
-    @classmethod
-    def random(cls, body: Body, rng: np.random.Generator) -> Posture:
-        """Seated or standing, with the hands on the lap, folded, at the sides or on a table."""
-        standing = bool(rng.random() < 0.3)
-        place = rng.choice(
-            ("sides", "folded") if standing else ("lap", "lap", "folded", "sides", "table", "table")
-        )
-        trunk = rng.normal(0.0, 1.0, (2, 3)) * np.radians(((3.0, 3.0, 1.5), (4.0, 4.0, 2.0)))
-        trunk[0, 0] += np.radians(2.0 if standing else 4.0)
-        spread = rng.normal(0.0, 0.015, (2, 3))
-        hands = np.stack([_resting_hand(side, str(place), body, standing) for side in (0, 1)])
-        hands[:, :3] += spread + (rng.normal(0.0, 0.02, 3) if place in ("table", "folded") else 0.0)
-        curl = np.repeat(rng.uniform(0.1, 0.5, (2, 1)), 5, axis=1)
-        floor = (
-            -(body.thigh + body.shank + body.ankle - 0.03) if standing else -(body.shank + body.ankle - 0.05)
-        )
-        stance = 0.5 * body.pelvis + rng.uniform(-0.03, 0.07) + rng.normal(0.0, 0.01, 2)
-        toes = np.empty((2, 3))
-        toes[:, 0], toes[:, 1] = (stance[0], -stance[1]), floor
-        ahead = 0.7 * body.foot if standing else body.thigh + rng.uniform(0.02, 0.16)
-        toes[:, 2] = ahead + rng.normal(0.0, 0.02, 2)
-        foot = np.zeros((2, 2))
-        foot[:, 1] = rng.uniform(0.0, 0.35)
-        outwards = rng.uniform(0.0, 0.15)
-        knee = np.array(((outwards, 0.3, 1.0), (-outwards, 0.3, 1.0)))
-        if not standing:
-            knee[:, 1:] = (1.0, 0.5)
-        return cls(standing, trunk, hands, curl, toes, foot, knee)
-
-    def hold(self, frames: int) -> Pose:
-        """The posture, kept for some frames."""
-
-        def still(values: Array) -> Array:
-            return np.repeat(values[None], frames, axis=0)
-
-        return Pose(
-            pelvis=np.zeros((frames, 3)),
-            trunk=still(self.trunk),
-            shrug=np.zeros((frames, 2)),
-            anchor=still(self.hands),
-            target=still(self.hands),
-            reach=np.zeros((frames, 2)),
-            curl=still(self.curl),
-            toes=still(self.toes),
-            foot=still(self.foot),
-            knee=still(self.knee),
-        )
-
-
-def _resting_hand(side: int, place: str, body: Body, standing: bool) -> Array:
-    if place == "lap":
-        vector = ((0.13, 0.10, 0.68 * body.thigh), (-0.2, -0.12, 1.0), (0.0, -1.0, 0.0), (0.8, -0.4, -0.5))
-    elif place == "folded" and standing:
-        vector = ((0.06, 0.02, 0.19), (-0.7, -0.7, 0.15), (0.0, -0.2, -1.0), (0.8, -0.3, -0.4))
-    elif place == "folded":
-        vector = ((0.075, 0.12, 0.22), (-1.0, -0.1, 0.6), (0.0, -0.7, -0.7), (0.8, -0.4, -0.4))
-    elif place == "table":
-        vector = ((0.14, 0.23, 0.36), (-0.45, 0.0, 1.0), (0.0, -1.0, 0.0), (0.8, -0.5, -0.2))
-    else:
-        vector = ((0.25, -0.03, 0.05), (0.0, -1.0, 0.15), (-1.0, 0.0, 0.0), (0.6, 0.0, -0.8))
-    return hand_vector(side, *vector)
 
 
 @dataclass(frozen=True)
@@ -126,14 +51,15 @@ class Performance:
     def random(cls, movement: str, start: float, end: float, rng: np.random.Generator) -> Performance:
         """A performance with random amplitude, pace and side."""
         kind = _MOVEMENTS[movement]
-        u = rng.random(6)
-        low, high = np.radians(kind.amplitude) if kind.degrees else kind.amplitude
+        u = rng.random(6).tolist()
+        unit = np.pi / 180 if kind.degrees else 1.0
+        low, high = kind.amplitude
         return cls(
             movement=movement,
             start=start,
             end=end,
             ease=min(kind.ease[0] + (kind.ease[1] - kind.ease[0]) * u[0], 0.45 * (end - start)),
-            amplitude=low + (high - low) * u[1],
+            amplitude=unit * (low + (high - low) * u[1]),
             rate=kind.rate[0] + (kind.rate[1] - kind.rate[0]) * u[2],
             phase=2 * np.pi * u[3],
             side=int(u[4] < 0.5),
@@ -155,15 +81,17 @@ class _Cue:
     @property
     def swing(self) -> Array:
         """``(T,)``: the oscillation with its amplitude."""
-        return self.weight * np.sin(self.angle) * self.performance.amplitude
+        swing: Array = self.weight * np.sin(self.angle) * self.performance.amplitude
+        return swing
 
     @property
     def bump(self) -> Array:
         """``(T,)``: the oscillation to one side only, 0 to its amplitude."""
-        return self.weight * (0.5 - 0.5 * np.cos(self.angle)) * self.performance.amplitude
+        bump: Array = self.weight * (0.5 - 0.5 * np.cos(self.angle)) * self.performance.amplitude
+        return bump
 
     def reach(self, pose: Pose, side: int, hand: Array, sway: Array | None = None, curl: float = 0.3) -> None:
-        """Lead a hand to a hand vector ``(12,)`` in the torso's frame, where the wrist sways by ``(T, 3)``."""
+        """Lead a hand to a hand vector ``(12,)`` in the torso's frame; the wrist sways by ``(T, 3)``."""
         weight = self.weight[:, None]
         pose.reach[:, side] = self.weight
         pose.target[:, side] = hand
@@ -308,15 +236,11 @@ def _pat_legs(cue: _Cue, pose: Pose) -> None:
     lift = (0.5 - 0.5 * np.cos(cue.angle)) * p.amplitude
     for side in (0, 1) if p.variant > 0.6 else (p.side,):
         if standing:
-            hand = hand_vector(
-                side, (0.21, 0.02, 0.10), (0.0, -1.0, 0.25), (-0.9, 0.0, -0.4), (0.6, 0.2, -0.8)
-            )
+            hand = hand_vector(side, (0.21, 0.02, 0.10), (0.0, -1.0, 0.25), (-0.9, 0.0, -0.4), (0.6, 0.2, -0.8))
             away = (0.8 * (1 - 2 * side), 0.8, 0.3)
         else:
             ahead = (0.55 + 0.25 * p.variant) * body.thigh
-            hand = hand_vector(
-                side, (0.13, 0.10, ahead), (-0.1, -0.15, 1.0), (0.0, -1.0, 0.0), (0.8, -0.4, -0.5)
-            )
+            hand = hand_vector(side, (0.13, 0.10, ahead), (-0.1, -0.15, 1.0), (0.0, -1.0, 0.0), (0.8, -0.4, -0.5))
             away = (0.0, 1.0, 0.0)
         cue.reach(pose, side, hand, lift[:, None] * np.array(away), curl=0.15)
 
@@ -374,9 +298,7 @@ _MOVEMENTS = {
     "waving": _Movement("upper limb", _wave, (0.04, 0.09), (1.5, 3.0), (0.35, 0.6)),
     "rubbing hands": _Movement("upper limb", _rub_hands, (0.018, 0.04), (1.8, 4.0), (0.3, 0.55)),
     "shaking legs": _Movement("lower limb", _shake_legs, (9, 20), (2.0, 4.5), (0.15, 0.3), degrees=True),
-    "scratching or touching neck": _Movement(
-        "body-hand", _touch_neck, (0.010, 0.022), (2.5, 4.5), (0.4, 0.65)
-    ),
+    "scratching or touching neck": _Movement("body-hand", _touch_neck, (0.010, 0.022), (2.5, 4.5), (0.4, 0.65)),
     "crossing arms": _Movement("body-hand", _cross_arms, (0, 0), (0.0, 0.0), (0.45, 0.75)),
     "touching nose": _Movement("head-hand", _touch_nose, (0.005, 0.012), (1.5, 3.0), (0.35, 0.6)),
     "patting legs": _Movement("leg-hand", _pat_legs, (0.05, 0.11), (1.7, 3.0), (0.2, 0.4), free_phase=False),

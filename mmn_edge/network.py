@@ -5,7 +5,8 @@ ACM MM 2025, https://arxiv.org/abs/2507.21977.
 
 Written from the paper and a description of the published behaviour; module names are those of the published
 state dicts, so that those weights load by key. Feature maps are ``(N, C, T, V)``. Where the published network and
-the paper's figures disagree, the published network counts, because its weights were trained that way; such places say so.
+the paper's figures disagree, the published network counts, because its weights were trained that way; such places
+say so.
 """
 
 from __future__ import annotations
@@ -97,9 +98,7 @@ class Block(nn.Module):
             nn.GELU(),
         )
         self.MSM = MSM(half, joints)
-        self.MTM = nn.Sequential(
-            nn.Conv2d(half, half, (3, 1), padding=(1, 0)), nn.Tanh(), nn.BatchNorm2d(half)
-        )
+        self.MTM = nn.Sequential(nn.Conv2d(half, half, (3, 1), padding=(1, 0)), nn.Tanh(), nn.BatchNorm2d(half))
         self.aggregation_gate = nn.Sequential(
             nn.Conv2d(width, quarter, 1, bias=False),
             nn.BatchNorm2d(quarter),
@@ -107,9 +106,7 @@ class Block(nn.Module):
             nn.Conv2d(quarter, 3, 1, bias=False),
             nn.Sigmoid(),
         )
-        self.aggregation = nn.Sequential(
-            nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.GELU()
-        )
+        self.aggregation = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width), nn.GELU())
         self.proj = nn.Linear(width, width)
         self.norm_2 = nn.LayerNorm(width)
         self.mlp = MLP(width, arch.mlp_width)
@@ -128,9 +125,7 @@ class Block(nn.Module):
         # The modulated features reach the output only through the gate: what is aggregated is un-modulated.
         # The paper's figure suggests otherwise; the published weights were trained like this.
         gate = self.aggregation_gate(
-            torch.cat(
-                [_modulate(temporal, self.MTM(motion)), _modulate(skeleton, self.MSM(motion)), motion], dim=1
-            )
+            torch.cat([_modulate(temporal, self.MTM(motion)), _modulate(skeleton, self.MSM(motion)), motion], dim=1)
         )
         gated = torch.cat([gate[:, 0:1] * temporal, gate[:, 1:2] * skeleton, gate[:, 2:3] * motion], dim=1)
         aggregated = self.aggregation(gated).permute(0, 2, 3, 1)
@@ -164,9 +159,7 @@ class Downsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.reduction = nn.Conv2d(
-            width, width, (3, 1), stride=(2, 1), padding=(1, 0), padding_mode="replicate"
-        )
+        self.reduction = nn.Conv2d(width, width, (3, 1), stride=(2, 1), padding=(1, 0), padding_mode="replicate")
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -205,9 +198,7 @@ class Fusion(nn.Module):
             self.f4_proc(scales[3]),
         ]
         weights = torch.softmax(self.gate_conv(torch.cat(maps, dim=1)), dim=1)
-        fused = sum(
-            (weights[:, s : s + 1] * maps[s] for s in range(1, NUM_SCALES)), weights[:, 0:1] * maps[0]
-        )
+        fused = sum((weights[:, s : s + 1] * maps[s] for s in range(1, NUM_SCALES)), weights[:, 0:1] * maps[0])
         out: Tensor = self.dropout(fused) + self.res_conv(maps[3])
         return out
 
@@ -239,8 +230,7 @@ class MMN(nn.Module):
         count = NUM_SCALES * arch.depth
         rates = [drop_path * i / max(count - 1, 1) for i in range(count)]
         self.MFM = nn.ModuleList(
-            Scale([Block(arch, rates[s * arch.depth + b]) for b in range(arch.depth)])
-            for s in range(NUM_SCALES)
+            Scale([Block(arch, rates[s * arch.depth + b]) for b in range(arch.depth)]) for s in range(NUM_SCALES)
         )
         self.DSs = nn.ModuleList(Downsample(width) for _ in range(NUM_SCALES - 1))
         self.fusion = Fusion(width)
@@ -334,9 +324,7 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(
-            f"checkpoint {path} does not exist" if not path.exists() else f"{path} is no file"
-        )
+        raise CheckpointError(f"checkpoint {path} does not exist" if not path.exists() else f"{path} is no file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -1,8 +1,8 @@
 """The one preprocessing: from raw keypoints to what MMN is fed, in NumPy.
 
-Training, evaluation and the runtime all call this module, and the exported graph repeats it operator by operator (tests hold
-them equal). The steps are those of the published data pipeline: min-max normalisation of the whole clip, 64 frames,
-the stream (joint, bone, or their motion), joints reordered by body part.
+Training, evaluation and the runtime all call this module, and the exported graph repeats it operator by operator
+(tests hold them equal). The steps are those of the published data pipeline: min-max normalisation of the whole clip,
+64 frames, the stream (joint, bone, or their motion), joints reordered by body part.
 
 Arrays are ``(T, V, C)``: frames, joints, coordinates, with any number of leading axes where a function says so.
 """
@@ -94,7 +94,8 @@ def normalise(keypoints: FloatArray) -> FloatArray:
     """
     low = keypoints.min(axis=(-3, -2), keepdims=True)
     span = keypoints.max(axis=(-3, -2), keepdims=True) - low
-    return (2.0 * (keypoints - low) / (span + NORMALISE_EPS) - 1.0).astype(np.float32)
+    scaled: FloatArray = (2.0 * (keypoints - low) / (span + NORMALISE_EPS) - 1.0).astype(np.float32)
+    return scaled
 
 
 def uniform_indices(length: int, frames: int) -> IntArray:
@@ -160,23 +161,20 @@ def features(
     return np.ascontiguousarray(x.transpose(2, 0, 1)[..., None]), time_index(indices, length)
 
 
-def resample_indices(times: npt.NDArray[np.float64], end: float, seconds: float, frames: int) -> IntArray:
+def resample_indices(times: npt.NDArray[np.float64], frames: int) -> IntArray:
     """Pick ``frames`` frames of a live window by time stamp: at each instant the newest frame so far.
 
-    The instants are spread evenly from the window's first frame to ``end``. For a stream of constant rate that is
-    exactly :func:`uniform_indices`, so a live window is treated as the clip it would have been in a data set.
+    The instants are spread evenly from the window's first frame to its last. For a stream of constant rate that is
+    :func:`uniform_indices`, so a live window is treated as the clip it would have been in a data set.
 
     Args:
-        times: Time stamps ``(L,)`` in seconds, rising, of the frames in the window.
-        end: The window's end, seconds.
-        seconds: The window's length.
+        times: Time stamps ``(L,)`` in seconds, not falling, of the frames in the window.
         frames: T.
     """
-    start = max(end - seconds, float(times[0]))
-    instants = np.linspace(start, end, frames)
-    # Half a microsecond of slack: time stamps that passed through decimal text must not fall one frame back.
-    picked = np.searchsorted(times, instants + 5e-7, side="right") - 1
-    return np.clip(picked, 0, len(times) - 1).astype(np.int64)
+    instants = np.linspace(times[0], times[-1], frames)
+    # Slack, because time stamps that passed through decimal text must not fall one frame back.
+    picked = np.searchsorted(times, instants + 1e-6, side="right") - 1
+    return np.asarray(picked.clip(0, len(times) - 1), dtype=np.int64)
 
 
 def fill_missing(keypoints: FloatArray, bones: Sequence[tuple[int, int]]) -> FloatArray:

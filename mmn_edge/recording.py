@@ -4,8 +4,8 @@
 
     {"time": 0.033, "layout": "ma52", "persons": [{"id": 0, "keypoints": [[312.5, 90.25], null], "scores": [0.9, 0]}]}
 
-``keypoints`` has one entry a joint of the layout: its coordinates, or null where the joint was not seen. ``scores`` may be
-left out (1 for every joint seen). Numbers are written so that float32 values come back bit for bit.
+``keypoints`` has one entry a joint of the layout: its coordinates, or null where the joint was not seen. ``scores`` may
+be left out (1 for every joint seen). Numbers are written so that float32 values come back bit for bit.
 """
 
 from __future__ import annotations
@@ -142,8 +142,7 @@ def _parse_scores(values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], where:
 
 def _points(keypoints: FloatArray) -> str:
     return ", ".join(
-        f"[{', '.join(_number(c) for c in point)}]" if np.isfinite(point).all() else "null"
-        for point in keypoints
+        f"[{', '.join(_number(c) for c in point)}]" if np.isfinite(point).all() else "null" for point in keypoints
     )
 
 

@@ -1,7 +1,7 @@
 """Synthetic micro-actions: skeleton clips, data sets and streams with known truth, in layout ``ma52``.
 
 A kinematic body (:mod:`mmn_edge.kinematics`) performs micro-actions (:mod:`mmn_edge.movements`) before a
-pinhole camera; the keypoints then get what a pose estimator adds: jitter, outliers, missing joints. Everything
+pinhole camera; the keypoints then get what a pose estimator adds: jitter, outliers, missing joints. All of it
 follows from a seed. Models trained on it show that the pipeline works; they say nothing about real people.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from mmn_edge import layouts
 from mmn_edge.errors import UsageError
-from mmn_edge.kinematics import Array, Body, joints, rotation
-from mmn_edge.movements import CLASS_GROUPS, CLASSES, FIDGETS, GROUPS, Performance, Posture, perform
+from mmn_edge.kinematics import Array, Body, Posture, joints, rotation
+from mmn_edge.movements import CLASS_GROUPS, CLASSES, FIDGETS, GROUPS, Performance, perform
 from mmn_edge.skeleton import FloatArray, Frame, Person
 
 __all__ = [
@@ -217,9 +217,7 @@ def clip(
         raise UsageError(f"unknown synthetic class {label!r}: choose one of {', '.join(CLASSES)}")
     frames = round(seconds * fps) if seconds > 0 and fps > 0 else 0
     if frames < 2:
-        raise UsageError(
-            f"a synthetic clip of {seconds} s at {fps} frames per second has less than two frames"
-        )
+        raise UsageError(f"a synthetic clip of {seconds} s at {fps} frames per second has less than two frames")
     subject = _Subject.random(rng)
     times = np.arange(frames) / fps
     length = rng.uniform(max(1.5, 0.6 * seconds), max(4.0, seconds))
@@ -298,7 +296,7 @@ class Session:
     _performances: tuple[Performance, ...] = field(repr=False)
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, the same every time: one person, id 0, at uneven times; now and then a frame is lost."""
+        """The frames, the same every time: one person, id 0, at uneven times, a frame lost now and then."""
         rng = np.random.default_rng((self.seed, 1))
         count = int(np.ceil(self.seconds * self.fps))
         for first in range(0, count, _BLOCK):

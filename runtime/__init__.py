@@ -1,0 +1,1 @@
+"""The runtime: sources, windows, backends, sinks. No torch, no onnx."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -47,9 +47,7 @@ class ImageSource(Protocol):
     def __enter__(self) -> Self:
         """Open the device or file; raises :class:`mmn_edge.errors.SourceError` where that fails."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Release what was opened."""
 
     def __iter__(self) -> Iterator[Image]:
@@ -67,9 +65,7 @@ class _Capture:
         self._capture = self._open()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._capture.release()
 
     def _open(self) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,9 +83,7 @@ class MediaPipeHolistic:
             self._graph.process(np.zeros((64, 64, 3), np.uint8))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._graph.close()
 
     def estimate(self, image: ImageArray, time: float) -> tuple[Person, ...]:

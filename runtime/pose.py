@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from mmn_edge.runtime.images import ImageArray, ImageSource
@@ -32,9 +31,7 @@ class PoseEstimator(Protocol):
     def __enter__(self) -> Self:
         """Load the model."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Free the model."""
 
     def estimate(self, image: ImageArray, time: float) -> tuple[Person, ...]:
@@ -75,9 +72,7 @@ class PoseSource:
             self._opened = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._opened.close()
 
     def __iter__(self) -> Iterator[Observation]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from mmn_edge.skeleton import Frame
@@ -46,9 +45,7 @@ class Source(Protocol):
     def __enter__(self) -> Self:
         """Open the device or file; raises :class:`mmn_edge.errors.SourceError` where that fails."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Release what was opened."""
 
     def __iter__(self) -> Iterator[Observation]:

@@ -112,9 +112,7 @@ def test_head_is_extrapolated_from_the_ears_else_from_the_nose() -> None:
     assert mapping.apply(keypoints, scores)[0][head, 0] == 17 + 18 - 1
     hide(scores, "openpose", "left_ear")
     assert mapping.apply(keypoints, scores)[0][head, 0] == 2 * 0 - 1
-    assert mapping.joints[head].expression == (
-        "left_ear[18] + right_ear[17] - neck[1], else 2*nose[0] - neck[1]"
-    )
+    assert mapping.joints[head].expression == ("left_ear[18] + right_ear[17] - neck[1], else 2*nose[0] - neck[1]")
 
 
 def test_unseen_hand_falls_back_to_the_pose_landmarks() -> None:
@@ -204,9 +202,7 @@ def test_wrong_number_of_joints(keypoints: tuple[int, ...], scores: tuple[int, .
 
 
 def test_no_mapping_says_what_would_fit() -> None:
-    with pytest.raises(
-        LayoutError, match=r"stream has layout nw-ucla \(20 joints\).*model needs ma52 .*halpe136"
-    ):
+    with pytest.raises(LayoutError, match=r"stream has layout nw-ucla \(20 joints\).*model needs ma52 .*halpe136"):
         mappings.get("nw-ucla", "ma52")
 
 

@@ -1,0 +1,73 @@
+"""The command line: the only place where the stages meet, by imports inside commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from mmn_edge import __version__
+from mmn_edge.cli.bundles import convert, profile
+from mmn_edge.cli.demo import demo
+from mmn_edge.cli.layouts import layouts
+from mmn_edge.cli.streams import record, run
+from mmn_edge.cli.training import train
+from mmn_edge.errors import MmnEdgeError
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+"""128 + SIGINT, what shells expect."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="mmn-edge")
+def cli() -> None:
+    """Micro-action recognition on the edge: train, convert, run and profile MMN.
+
+    \b
+    Examples:
+      mmn-edge demo                                    see it work: no GPU, no camera, no data
+      mmn-edge convert model.pt                        checkpoint -> model.bundle
+      mmn-edge run --camera 0                          recognise live (after convert)
+      mmn-edge run --model model.bundle talk.avi       recognise in a video
+      mmn-edge profile model.bundle                    latency and throughput on this machine
+      mmn-edge train synthetic -o runs/first           train a small model
+
+    \b
+    Shell completion (bash; likewise zsh_source, fish_source):
+      eval "$(_MMN_EDGE_COMPLETE=bash_source mmn-edge)"
+
+    Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad data, 4 bad checkpoint, 5 bad bundle, 6 missing package,
+    7 source failed, 8 verification failed, 130 interrupted.
+    """
+
+
+for command in (train, convert, run, record, profile, layouts, demo):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; errors of :mod:`mmn_edge.errors` become one sentence and an exit code."""
+    sys.exit(_invoke(arguments))
+
+
+def _invoke(arguments: Sequence[str] | None) -> Any:
+    try:
+        return cli.main(args=arguments, prog_name="mmn-edge", standalone_mode=False)
+    except MmnEdgeError as error:
+        click.echo(f"mmn-edge: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("mmn-edge: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone, as in `mmn-edge run ... | head`: not an error. Nothing is left to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

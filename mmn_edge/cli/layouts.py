@@ -35,17 +35,13 @@ def layouts(context: click.Context) -> None:
     for name in registry.names():
         layout = registry.get(name)
         targets = [target for source, target in mappings.names() if source == name]
-        rows.append(
-            (name, str(layout.num_joints), f"{layout.channels}-D", " ".join(targets) or "-", layout.title)
-        )
+        rows.append((name, str(layout.num_joints), f"{layout.channels}-D", " ".join(targets) or "-", layout.title))
     _table(rows)
 
 
 @layouts.command()
 @click.argument("name")
-@click.option(
-    "--svg", "svg_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the drawing to FILE."
-)
+@click.option("--svg", "svg_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the drawing to FILE.")
 def show(name: str, svg_file: Path | None) -> None:
     """Draw the layout NAME and print its joints, bones, left-right pairs and centre.
 
@@ -59,9 +55,7 @@ def show(name: str, svg_file: Path | None) -> None:
     layout = registry.get(name)
     click.echo(f"{layout.name}: {layout.title}\n")
     click.echo(drawing.text(layout))
-    click.echo(
-        "\njoints in the order of the parts (the order MMN is fed): " + " ".join(map(str, layout.order))
-    )
+    click.echo("\njoints in the order of the parts (the order MMN is fed): " + " ".join(map(str, layout.order)))
     click.echo("bones (start-end): " + " ".join(f"{start}-{end}" for start, end in layout.bones))
     click.echo("left-right pairs: " + " ".join(f"{one}/{other}" for one, other in layout.pairs))
     centre = "none" if layout.centre is None else f"{layout.centre} {layout.joints[layout.centre]}"
@@ -74,9 +68,7 @@ def show(name: str, svg_file: Path | None) -> None:
         try:
             svg_file.write_text(drawing.svg(layout), encoding="utf-8")
         except OSError as error:
-            raise UsageError(
-                f"cannot write {svg_file} ({error.strerror}): name a file in a writable folder"
-            ) from error
+            raise UsageError(f"cannot write {svg_file} ({error.strerror}): name a file in a writable folder") from error
         click.echo(f"wrote {svg_file}")
 
 

@@ -72,9 +72,7 @@ def test_video_time_without_sane_stamps_is_the_frame_count(
 
 
 @pytest.mark.parametrize("rate", [0.0, math.nan])
-def test_video_without_stamps_and_rate_is_refused(
-    video: Path, monkeypatch: pytest.MonkeyPatch, rate: float
-) -> None:
+def test_video_without_stamps_and_rate_is_refused(video: Path, monkeypatch: pytest.MonkeyPatch, rate: float) -> None:
     lie(monkeypatch, {cv2.CAP_PROP_POS_MSEC: 0.0, cv2.CAP_PROP_FPS: rate})
     with (
         VideoImages(video) as source,
@@ -113,9 +111,7 @@ def test_truncated_video_yields_its_readable_images(tmp_path: Path) -> None:
         originals = [original for _, original in zip(images, expected, strict=False)]
     assert 5 <= len(images) < 81
     assert [image.time for image in images] == [original.time for original in originals]
-    for image, original in zip(
-        images[:-1], originals[:-1], strict=True
-    ):  # The last one is cut in the middle.
+    for image, original in zip(images[:-1], originals[:-1], strict=True):  # The last one is cut in the middle.
         np.testing.assert_array_equal(image.pixels, original.pixels)
 
 
@@ -150,9 +146,7 @@ def test_camera_delivers_until_it_stops(video: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("source", [lambda: VideoImages("clip.avi"), lambda: CameraImages(0)])
-def test_without_opencv(
-    monkeypatch: pytest.MonkeyPatch, source: Callable[[], VideoImages | CameraImages]
-) -> None:
+def test_without_opencv(monkeypatch: pytest.MonkeyPatch, source: Callable[[], VideoImages | CameraImages]) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingDependencyError, match=r"needs cv2.*mmn-edge\[camera\]"), source():
         pass

@@ -1,0 +1,183 @@
+"""``mmn-edge convert`` and ``mmn-edge profile``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from mmn_edge import presets
+from mmn_edge.architecture import parse_options
+from mmn_edge.cli.options import model_option, numbers
+from mmn_edge.extras import require
+from mmn_edge.preprocess import STREAMS
+
+__all__ = ["convert", "profile"]
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The bundle's folder.  [default: CHECKPOINT.bundle]",
+)
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help=f"Layout, classes and window: {', '.join(presets.PRESETS)}.  [default: the checkpoint's own, or guessed]",
+)
+@click.option("--stream", type=click.Choice(STREAMS), help="What it was trained on.  [default: joint]")
+@click.option(
+    "--input",
+    "input_kind",
+    type=click.Choice(["keypoints", "features"]),
+    default="keypoints",
+    show_default=True,
+    help="Raw keypoints with preprocessing inside the graph, or the authors' own interface.",
+)
+@click.option(
+    "--model-option",
+    "model_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What shapes cannot tell: num_people=2, global_pool=max. Repeatable.",
+)
+@click.option("--window", type=float, metavar="SECONDS", help="Length of the live window.")
+@click.option("--stride", type=float, metavar="SECONDS", help="Time between live windows.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    help="Verify on the clips of this data set instead of synthetic motion.",
+)
+def convert(
+    checkpoint: Path,
+    output: Path | None,
+    preset: str | None,
+    stream: str | None,
+    input_kind: str,
+    model_options: tuple[str, ...],
+    window: float | None,
+    stride: float | None,
+    data: Path | None,
+) -> None:
+    """Convert CHECKPOINT to a bundle: an ONNX model and a manifest that says all about it.
+
+    CHECKPOINT is a state dict saved by the authors' code or a checkpoint of mmn-edge train. ONNX Runtime's outputs are
+    compared with PyTorch's before anything is written; an earlier bundle stays untouched until then.
+
+    \b
+    Examples:
+      mmn-edge convert runs/first/best.pt -o first.bundle
+      mmn-edge convert ma52.pt --preset ma52 --stream bone
+      mmn-edge convert ma52.pt --input features
+      mmn-edge convert two.pt --preset ma52 --model-option num_people=2 --model-option global_pool=max
+    """
+    if preset is not None:
+        presets.get(preset)
+    options = parse_options(model_options)
+    for module in ("torch", "onnx", "onnxscript"):
+        require(module, extra="convert", purpose="Converting a checkpoint")
+    from rich.console import Console
+
+    from mmn_edge.convert.conversion import convert as run_conversion
+
+    console = Console(stderr=True)
+    target = output or checkpoint.with_suffix(".bundle")
+    with console.status("starting") as status:
+        result = run_conversion(
+            checkpoint,
+            target,
+            preset=preset,
+            stream=stream,
+            input_kind=input_kind,
+            options=options,
+            window_seconds=window,
+            window_stride=stride,
+            data=data,
+            progress=status.update,
+        )
+    manifest, check = result.bundle.manifest, result.verification
+    arch = manifest.architecture
+    click.echo(f"wrote {target}")
+    click.echo(
+        f"  network   {arch.graph_joints} joints, {arch.num_classes} classes, width {arch.width}, "
+        f"{sum(result.operators.values())} ONNX nodes"
+    )
+    click.echo(
+        f"  input     {', '.join(f'{spec.name} {list(spec.shape)}' for spec in manifest.inputs)}"
+        + (f", preset {result.preset}" if result.preset else "")
+        + (f", stream {manifest.preprocessing.stream}" if manifest.preprocessing else "")
+    )
+    click.echo(
+        f"  verified  {check.windows} windows ({check.data}): logits differ from PyTorch's by at most "
+        f"{check.max_logit_difference:.1e} ({check.tolerance:g} allowed), top-1 agreement {check.top1_agreement:.0%}"
+    )
+
+
+@click.command()
+@click.argument("bundle_path", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
+@model_option
+@click.option("--batch", default="1,2,4,8", show_default=True, help="Windows in a call, comma-separated.")
+@click.option("--threads", default=None, help="Thread counts, comma-separated.  [default: the backend's]")
+@click.option("--seconds", default=2.0, show_default=True, help="Time spent on each setting.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def profile(
+    bundle_path: Path | None,
+    model: Path | None,
+    batch: str,
+    threads: str | None,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Measure latency and throughput of BUNDLE on this machine.
+
+    What is timed is a call of the model alone, from keypoints in memory to probabilities in memory, after a warm-up; the
+    pose estimator is not part of it (mmn-edge run prints its share).
+
+    \b
+    Examples:
+      mmn-edge profile model.bundle
+      mmn-edge profile model.bundle --batch 1,4,16 --threads 1,2 --json > profile.json
+    """
+    from mmn_edge import machine
+    from mmn_edge.bundle import Bundle
+    from mmn_edge.cli.options import find_bundle
+    from mmn_edge.runtime.profiler import profile as measure
+
+    bundle = Bundle.open(find_bundle(bundle_path or model))
+    batches = numbers(batch, "--batch")
+    counts: list[int | None] = [*numbers(threads, "--threads")] if threads else [None]
+    from rich.console import Console
+
+    with Console(stderr=True).status("warming up") as status:
+        rows = list(
+            measure(
+                bundle,
+                batches=batches,
+                threads=counts,
+                seconds=seconds,
+                on_setting=lambda count: status.update(f"measuring with {count or 'default'} threads"),
+            )
+        )
+    facts = machine.describe()
+    if as_json:
+        report = {
+            "scope": "one call of the model, arrays in memory to arrays in memory",
+            "bundle": str(bundle.path),
+            "machine": facts,
+            "latencies": [row.to_dict() for row in rows],
+        }
+        click.echo(json.dumps(report, indent=1))
+        return
+    for name, fact in facts.items():
+        click.echo(f"{name:15} {fact}")
+    click.echo(f"\n{bundle.path}, {rows[0].precision} on {rows[0].backend}: one call, memory to memory\n")
+    click.echo(f"{'threads':>8} {'batch':>6} {'p50 ms':>9} {'p90 ms':>9} {'p99 ms':>9} {'windows/s':>10} {'calls':>6}")
+    for row in rows:
+        click.echo(
+            f"{row.threads or 'default':>8} {row.batch:>6} {row.p50_ms:>9.2f} {row.p90_ms:>9.2f} {row.p99_ms:>9.2f} "
+            f"{row.windows_per_second:>10.1f} {row.runs:>6}"
+        )

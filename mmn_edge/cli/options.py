@@ -1,0 +1,49 @@
+"""What several commands share: the model to use, and lists of numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mmn_edge.bundle import MANIFEST
+from mmn_edge.errors import UsageError
+
+__all__ = ["find_bundle", "model_option", "numbers"]
+
+model_option = click.option(
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    envvar="MMN_EDGE_MODEL",
+    help="The bundle to use.  [default: $MMN_EDGE_MODEL, or the only bundle in this folder]",
+)
+
+
+def find_bundle(named: Path | None) -> Path:
+    """The bundle to use: the named one, or the only one in the current folder.
+
+    Raises:
+        UsageError: None is named, and there is none or more than one.
+    """
+    if named is not None:
+        return named
+    found = sorted(path.parent for path in Path.cwd().glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+    if len(found) == 1:
+        return found[0].relative_to(Path.cwd())
+    reason = f"this folder holds {len(found)} bundles" if found else "this folder holds no bundle"
+    raise UsageError(
+        f"no model was named and {reason}: give one with --model BUNDLE (mmn-edge convert CHECKPOINT makes one)"
+    )
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """Parse ``"1,2,4"``.
+
+    Raises:
+        UsageError: Something else.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} takes whole numbers with commas between, not {text!r}") from None

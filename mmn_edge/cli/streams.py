@@ -1,0 +1,222 @@
+"""``mmn-edge run`` and ``mmn-edge record``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmn_edge.cli.options import find_bundle, model_option
+from mmn_edge.errors import DataError, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from mmn_edge.runtime.recognizer import Prediction
+    from mmn_edge.runtime.sink import Sink
+    from mmn_edge.runtime.source import Observation
+
+__all__ = ["record", "run"]
+
+SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on standard input, a video file, camera:0, or
+    synthetic (a made-up person; synthetic:seconds=60,seed=3)."""
+
+
+@click.command(
+    help=f"""Recognise micro-actions in SOURCE.
+
+    {SOURCE_HELP}
+
+    On a terminal a live table is shown; otherwise, or with --json, one JSON line per prediction is printed. A
+    prediction is made for every person each stride of stream time, once a whole window of them has been seen.
+
+    \b
+    Examples:
+      mmn-edge run --camera 0
+      mmn-edge run --model model.bundle talk.avi --json > predictions.jsonl
+      mmn-edge run --model model.bundle session.jsonl --speed 1
+      sensor | mmn-edge run --model model.bundle -
+      mmn-edge run --model build/demo.bundle synthetic:seconds=30
+    """
+)
+@click.argument("source", required=False)
+@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
+@model_option
+@click.option("--json", "as_json", is_flag=True, help="JSON lines, also on a terminal.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write JSON lines to a file instead of standard output.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Replay at this multiple of real time.  [default: as fast as possible]",
+)
+@click.option("--duration", type=float, metavar="SECONDS", help="Stop after this much of the stream.")
+@click.option("--backend", metavar="NAME", help="What runs the model.  [default: onnxruntime]")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of the backend.")
+def run(
+    source: str | None,
+    camera: int | None,
+    model: Path | None,
+    as_json: bool,
+    output: Path | None,
+    speed: float | None,
+    duration: float | None,
+    backend: str | None,
+    threads: int | None,
+) -> None:
+    """See the decorator: the help text shares a paragraph with record."""
+    from mmn_edge.bundle import Bundle
+    from mmn_edge.runtime.backend import open_backend
+    from mmn_edge.runtime.recognizer import Recognizer
+    from mmn_edge.runtime.sink import JsonLinesSink, TableSink
+    from mmn_edge.runtime.sources import open_source
+
+    stream = open_source(_source_name(source, camera), speed=speed)
+    bundle = Bundle.open(find_bundle(model))
+    summary = _Summary()
+    with ExitStack() as stack:
+        loaded = stack.enter_context(open_backend(bundle, backend, threads=threads))
+        recognizer = Recognizer(bundle, loaded)
+        if stream.layout is not None:
+            recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened
+        opened = stack.enter_context(stream)
+        sink: Sink
+        if output is not None:
+            from mmn_edge.files import atomic_file
+
+            partial = stack.enter_context(atomic_file(output))
+            sink = JsonLinesSink(stack.enter_context(partial.open("w", encoding="utf-8")))
+        elif as_json or not sys.stdout.isatty():
+            sink = JsonLinesSink(sys.stdout)
+        else:
+            sink = TableSink()
+        stack.enter_context(sink)
+        try:
+            for prediction in recognizer.run(summary.watch(_limited(opened, duration))):
+                summary.add(prediction)
+                sink.write(prediction)
+        except KeyboardInterrupt:
+            summary.interrupted = True
+    click.echo(summary.text(), err=True)
+    if summary.interrupted:
+        raise KeyboardInterrupt
+
+
+@click.command(
+    help=f"""Record the skeletons of SOURCE, so that the session can be replayed exactly.
+
+    {SOURCE_HELP}
+
+    The recording (JSON Lines, one frame a line, see docs/recordings.md) gives the same predictions as the session
+    itself. What was recorded until the source failed or Ctrl-C is kept.
+
+    \b
+    Examples:
+      mmn-edge record --camera 0 -o session.jsonl
+      mmn-edge record talk.avi -o talk.jsonl
+      mmn-edge run --model model.bundle session.jsonl
+    """
+)
+@click.argument("source", required=False)
+@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The recording to write.",
+)
+@click.option("--duration", type=float, metavar="SECONDS", help="Stop after this much of the stream.")
+def record(source: str | None, camera: int | None, output: Path, duration: float | None) -> None:
+    """See the decorator: the help text shares a paragraph with run."""
+    from rich.console import Console
+
+    from mmn_edge import recording
+    from mmn_edge.files import atomic_file
+    from mmn_edge.runtime.sources import open_source
+
+    name = _source_name(source, camera)
+    stream = open_source(name)
+    if name == str(output):
+        raise UsageError(f"{output} is both source and output: name another file to write")
+    frames, failure = 0, None
+    with stream, atomic_file(output) as partial, partial.open("w", encoding="utf-8") as file:
+        try:
+            with Console(stderr=True).status("recording, Ctrl-C to stop") as status:
+                for observation in _limited(stream, duration):
+                    file.write(recording.format_frame(observation.frame) + "\n")
+                    frames += 1
+                    status.update(f"recorded {frames} frames, {observation.frame.time:.1f} s, Ctrl-C to stop")
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+        except (SourceError, DataError) as error:
+            if not frames:
+                raise
+            failure = error
+    click.echo(f"wrote {output}: {frames} frames", err=True)
+    if failure is not None:
+        raise failure
+
+
+class _Summary:
+    """What is told at the end of a run."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.predictions = 0
+        self.interrupted = False
+        self._latencies: dict[str, list[float]] = {}
+        self._began = time.perf_counter()
+
+    def watch(self, observations: Iterable[Observation]) -> Iterator[Observation]:
+        """Count frames on their way."""
+        for observation in observations:
+            self.frames += 1
+            yield observation
+
+    def add(self, prediction: Prediction) -> None:
+        """Count a prediction."""
+        self.predictions += 1
+        for stage, ms in prediction.latency_ms.items():
+            self._latencies.setdefault(stage, []).append(ms)
+
+    def text(self) -> str:
+        """A few lines for standard error."""
+        from mmn_edge.runtime.profiler import percentiles
+
+        spent = time.perf_counter() - self._began
+        lines = [f"{self.frames} frames, {self.predictions} predictions in {spent:.1f} s"]
+        if self._latencies:
+            lines.append(f"{'latency, ms':12} {'p50':>8} {'p90':>8} {'p99':>8}")
+        for stage, values in self._latencies.items():
+            lines.append(f"{stage:12} " + " ".join(f"{p:8.2f}" for p in percentiles(values)))
+        if not self.predictions:
+            lines.append("nobody was seen for a whole window, so there was nothing to predict")
+        return "\n".join(lines)
+
+
+def _source_name(source: str | None, camera: int | None) -> str:
+    if (source is None) == (camera is None):
+        raise UsageError("name one source: a recording, a video, -, synthetic, or --camera 0")
+    return source if source is not None else f"camera:{camera}"
+
+
+def _limited(observations: Iterable[Observation], duration: float | None) -> Iterator[Observation]:
+    """The observations of the first ``duration`` seconds of stream time."""
+    iterator = iter(observations)
+    if duration is None:
+        yield from iterator
+        return
+    first = next(iterator, None)
+    if first is not None:
+        yield first
+        end = first.frame.time + duration
+        yield from takewhile(lambda observation: observation.frame.time <= end, iterator)

@@ -1,0 +1,84 @@
+"""The one grammar in which sources are named on the command line.
+
+===========================  ==================================================================
+``FILE.jsonl``               a skeleton recording
+``-``                        the same on standard input
+``FILE.avi`` (any video)     a video, through a pose estimator
+``camera:0``                 a camera, through a pose estimator
+``synthetic``                a synthetic person; ``synthetic:seconds=60,seed=3,fps=30``
+===========================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmn_edge.errors import SourceError, UsageError
+from mmn_edge.runtime.images import CameraImages, ImageSource, VideoImages
+from mmn_edge.runtime.mediapipe_pose import MediaPipeHolistic
+from mmn_edge.runtime.pose import PoseSource
+from mmn_edge.runtime.recordings import PacedSource, RecordingSource, SyntheticSource
+from mmn_edge.runtime.source import Source
+
+__all__ = ["open_source"]
+
+RECORDING_SUFFIXES = (".jsonl", ".ndjson")
+
+
+def open_source(name: str, *, speed: float | None = None) -> Source:
+    """Make the source that ``name`` stands for, not yet opened.
+
+    Args:
+        name: See the module's table.
+        speed: Replay at this multiple of real time; None means as fast as it can be read (a camera has its own pace).
+
+    Raises:
+        UsageError: A malformed name.
+        SourceError: A file that is not there.
+    """
+    if speed is not None and not speed > 0:
+        raise UsageError(f"the speed of a replay must be positive, not {speed}")
+    scheme, _, rest = name.partition(":")
+    if scheme == "camera":
+        if speed is not None:
+            raise UsageError("a camera has its own pace: leave the speed out")
+        if not rest.isdigit():
+            raise UsageError(f"{name!r} names no camera: write camera:0 for the first one")
+        return _with_pose(CameraImages(int(rest)))
+    source = _replay(name, scheme, rest)
+    return PacedSource(source, speed) if speed is not None else source
+
+
+def _replay(name: str, scheme: str, rest: str) -> Source:
+    if name == "-":
+        return RecordingSource(None)
+    if scheme == "synthetic":
+        return _synthetic(name, rest)
+    path = Path(name)
+    if not path.is_file():
+        reason = "is not a file" if path.exists() else "does not exist"
+        raise SourceError(
+            f"source {name} {reason}: give a recording (.jsonl), a video, camera:0, synthetic, or - for standard input"
+        )
+    if path.suffix.lower() in RECORDING_SUFFIXES:
+        return RecordingSource(path)
+    return _with_pose(VideoImages(path))
+
+
+def _with_pose(images: ImageSource) -> Source:
+    return PoseSource(images, MediaPipeHolistic())
+
+
+def _synthetic(name: str, rest: str) -> SyntheticSource:
+    values: dict[str, float] = {}
+    for pair in filter(None, rest.split(",")):
+        key, _, text = pair.partition("=")
+        try:
+            if key not in ("seconds", "seed", "fps"):
+                raise ValueError
+            values[key] = float(text)
+        except ValueError:
+            raise UsageError(f"{name!r} is malformed: write synthetic:seconds=60,seed=3,fps=30") from None
+    return SyntheticSource(
+        seconds=values.get("seconds", 60.0), seed=int(values.get("seed", 0)), fps=values.get("fps", 30.0)
+    )
