@@ -183,7 +183,9 @@ def _identify(
     layout = identity.layout
     if layout is not None and layout.num_joints != arch.num_joints:
         people, rest = divmod(arch.num_joints, layout.num_joints)
-        hint = f"give --model-option num_people={people}" if rest == 0 else "choose the preset it was trained with"
+        hint = "choose the preset it was trained with"
+        if rest == 0 and people > 1:
+            hint += f", or give --model-option num_people={people} if several persons share its joints"
         raise LayoutError(
             f"{checkpoint} has {arch.num_joints} joints, and layout {layout.name} has {layout.num_joints}: {hint}"
         )
@@ -251,7 +253,7 @@ def _tools() -> dict[str, str]:
     return {
         "mmn-edge": mmn_edge.__version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,
         "opset": str(OPSET),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mmn_edge.errors import CheckpointError, UsageError
 
-__all__ = ["Architecture", "parse_options"]
+__all__ = ["NUM_SCALES", "Architecture", "key_problems", "parse_options"]
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -60,6 +60,8 @@ class Architecture:
             "num_frames",
             "width",
             "depth",
+            "num_heads",
+            "mlp_width",
         ):
             if getattr(self, name) < 1:
                 raise UsageError(f"model option {name}={getattr(self, name)} must be at least 1")
@@ -135,9 +137,18 @@ class Architecture:
                 )
         return cls(**{**options, **inferred})
 
-    def with_options(self, options: Mapping[str, Any]) -> Architecture:
-        """A copy with some options changed."""
-        return replace(self, **options)
+
+def key_problems(shapes: Shapes, expected: Shapes) -> list[str]:
+    """What is wrong with a state dict, one line a key: missing, extra, of another shape."""
+    return [
+        *(f"missing {key} {tuple(shape)}" for key, shape in expected.items() if key not in shapes),
+        *(f"extra {key} {tuple(shape)}" for key, shape in shapes.items() if key not in expected),
+        *(
+            f"{key} is {tuple(shapes[key])}, expected {tuple(shape)}"
+            for key, shape in expected.items()
+            if key in shapes and tuple(shapes[key]) != tuple(shape)
+        ),
+    ]
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:

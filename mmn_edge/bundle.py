@@ -144,6 +144,8 @@ class Bundle:
         path = Path(path)
         file = path / MANIFEST
         if not file.is_file():
+            if path.is_file():
+                raise BundleError(f"{path} is a file, and a bundle is a folder: make one with: mmn-edge convert {path}")
             what = "does not exist" if not path.exists() else f"holds no {MANIFEST}"
             raise BundleError(f"{path} {what}: make a bundle with: mmn-edge convert CHECKPOINT -o {path}")
         try:
@@ -154,13 +156,12 @@ class Bundle:
                     f"{file} has schema version {version}, and this mmn-edge reads {SCHEMA_VERSION}: convert the "
                     "checkpoint again, or use a matching mmn-edge"
                 )
-            manifest = Manifest.from_dict(values)
+            bundle = cls(path, Manifest.from_dict(values))
+            bundle._check_files()
         except BundleError:
             raise
-        except (ValueError, KeyError, TypeError, AttributeError, MmnEdgeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MmnEdgeError) as error:
             raise BundleError(f"{file} is broken ({type(error).__name__}: {error}): convert again") from error
-        bundle = cls(path, manifest)
-        bundle._check_files()
         return bundle
 
     def model(self, precision: str = "fp32") -> Path:

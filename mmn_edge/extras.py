@@ -24,10 +24,8 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        missing = module
-        if isinstance(error, ModuleNotFoundError) and error.name:
-            missing = error.name
+        absent = isinstance(error, ModuleNotFoundError) and error.name == module
+        reason = "is not installed" if absent else f"cannot be imported ({error})"
         raise MissingDependencyError(
-            f"{purpose} needs {missing}, which cannot be imported ({error}): "
-            f'install it with: pip install "mmn-edge[{extra}]"'
+            f'{purpose} needs {module}, which {reason}: install it with: pip install "mmn-edge[{extra}]"'
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -31,6 +32,7 @@ def sha256(path: Path) -> str:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it takes the place of ``path`` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     partial = _partial(path)
     try:
         yield partial
@@ -71,10 +73,14 @@ def _partial(path: Path) -> Path:
 
 def _remove_abandoned(path: Path) -> None:
     """Delete what killed processes left beside ``path``."""
-    for entry in path.parent.glob(f".{path.name}.partial-*"):
+    for entry in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
         pid = entry.name.rpartition("-")[2]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(entry, ignore_errors=True)
+        # Our own id: in a container a restarted process often gets the id of the one that was killed.
+        if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

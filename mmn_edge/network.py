@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmn_edge.architecture import NUM_SCALES, Architecture
+from mmn_edge.architecture import NUM_SCALES, Architecture, key_problems
 from mmn_edge.errors import CheckpointError
 
 __all__ = ["MMN", "build_network", "read_checkpoint"]
@@ -326,7 +327,9 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     if not path.is_file():
         raise CheckpointError(f"checkpoint {path} does not exist" if not path.exists() else f"{path} is no file")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error) or "Unsupported operand" in str(error) or "Unsupported class" in str(error):
             reason = "holds objects other than tensors, which could run code, so it was not opened"
@@ -352,12 +355,13 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
         content = content["model"]
     elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
         raise CheckpointError(f"checkpoint {path} holds no state dict (a mapping of names to tensors)")
-    prefix = "module."
-    strip = bool(content) and all(key.startswith(prefix) for key in content)
-    state = {key[len(prefix) :] if strip else key: value for key, value in content.items()}
-    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    if content and all(key.startswith("module.") for key in content):
+        content = {key.removeprefix("module."): value for key, value in content.items()}
+    state = {key: value.float() if value.is_floating_point() else value for key, value in content.items()}
     for key, value in state.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(f"checkpoint {path} holds NaN or infinite values in {key}")
@@ -382,14 +386,7 @@ def build_network(
     arch = Architecture.from_shapes(shapes, options)
     with torch.device("meta"):
         expected = {key: tuple(value.shape) for key, value in MMN(arch).state_dict().items()}
-    problems = [f"missing {key} {shape}" for key, shape in expected.items() if key not in shapes]
-    problems += [f"extra {key} {shape}" for key, shape in shapes.items() if key not in expected]
-    problems += [
-        f"{key} is {shapes[key]}, expected {shape}"
-        for key, shape in expected.items()
-        if key in shapes and shapes[key] != shape
-    ]
-    if problems:
+    if problems := key_problems(shapes, expected):
         raise CheckpointError(
             f"{origin} does not fit an MMN with {arch.graph_joints} joints and {arch.num_classes} classes; "
             f"{len(problems)} of its keys are wrong:\n  " + "\n  ".join(problems)
@@ -400,4 +397,5 @@ def build_network(
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first sentence of an error whose text goes on for long."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
@@ -79,7 +80,7 @@ def parse_frame(line: str, *, where: str) -> Frame:
     if not isinstance(values, dict) or not isinstance(values.get("persons"), list):
         raise DataError(f'{where} is no frame: it needs "time", "layout" and a list of "persons"')
     time = values.get("time")
-    if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
+    if isinstance(time, bool) or not isinstance(time, int | float) or not abs(time) <= sys.float_info.max:
         raise DataError(f'{where}: "time" must be a number of seconds, not {time!r}')
     name = values.get("layout")
     if not isinstance(name, str):
@@ -111,7 +112,8 @@ def _parse_person(values: Any, layout: layouts.Layout, where: str) -> Person:
         raise DataError(f"{where}: a keypoint has 2 or 3 coordinates, not {channels}")
     rows = [[math.nan] * channels if point is None else point for point in points]
     try:
-        keypoints = np.array(rows, dtype=np.float32)
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+            keypoints = np.array(rows, dtype=np.float32)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{where}: a keypoint is not a list of {channels} numbers") from error
     if keypoints.shape != (layout.num_joints, channels):
@@ -132,7 +134,8 @@ def _parse_scores(values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], where:
     if values is None:
         return seen.astype(np.float32)
     try:
-        scores = np.array(values, dtype=np.float32)
+        with np.errstate(over="ignore"):
+            scores = np.array(values, dtype=np.float32)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f'{where}: "scores" must be a list of numbers, one a joint') from error
     if scores.shape != seen.shape or not np.isfinite(scores).all() or (scores < 0).any():

@@ -74,8 +74,9 @@ class TableSink:
 
         newest = max((p.time for p in self._latest.values()), default=0.0)
         table = Table(title=f"micro-actions at {newest:.1f} s", title_justify="left", expand=False)
-        for heading in ("person", "micro-action", "group", "probability"):
-            table.add_column(heading, no_wrap=True)
+        # Fixed widths, so that the table does not jump from one prediction to the next.
+        for heading, width in (("person", 6), ("micro-action", 32), ("group", 10), ("probability", 7 + self.WIDTH)):
+            table.add_column(heading, no_wrap=True, min_width=width)
         for person, prediction in sorted(self._latest.items()):
             for rank, (label, probability) in enumerate(prediction.top):
                 bar = "█" * round(probability * self.WIDTH)

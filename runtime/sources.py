@@ -23,6 +23,8 @@ from mmn_edge.runtime.source import Source
 __all__ = ["open_source"]
 
 RECORDING_SUFFIXES = (".jsonl", ".ndjson")
+MAX_SYNTHETIC = 1e6
+"""Largest number that a synthetic source takes: 11 days of seconds."""
 
 
 def open_source(name: str, *, speed: float | None = None) -> Source:
@@ -70,15 +72,15 @@ def _with_pose(images: ImageSource) -> Source:
 
 
 def _synthetic(name: str, rest: str) -> SyntheticSource:
-    values: dict[str, float] = {}
+    values = {"seconds": 60.0, "seed": 0.0, "fps": 30.0}
+    malformed = UsageError(f"{name!r} is malformed: write synthetic:seconds=60,seed=3,fps=30")
     for pair in filter(None, rest.split(",")):
         key, _, text = pair.partition("=")
         try:
-            if key not in ("seconds", "seed", "fps"):
-                raise ValueError
-            values[key] = float(text)
+            number = float(text)
         except ValueError:
-            raise UsageError(f"{name!r} is malformed: write synthetic:seconds=60,seed=3,fps=30") from None
-    return SyntheticSource(
-        seconds=values.get("seconds", 60.0), seed=int(values.get("seed", 0)), fps=values.get("fps", 30.0)
-    )
+            raise malformed from None
+        if key not in values or not 0 <= number <= MAX_SYNTHETIC or (key == "seed" and number % 1):
+            raise malformed
+        values[key] = number
+    return SyntheticSource(seconds=values["seconds"], seed=int(values["seed"]), fps=values["fps"])

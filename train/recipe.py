@@ -16,6 +16,8 @@ class Recipe:
     """How to train. The defaults are the paper's (ACM MM 2025, section 4.2, and the published settings).
 
     Attributes:
+        width: Channels of the network.
+        depth: Blocks at each of its four scales.
         epochs: Passes over the data.
         batch_size: Clips a step; the last incomplete batch is dropped.
         lr: Peak learning rate of AdamW.
@@ -31,6 +33,8 @@ class Recipe:
         seed: Of everything random.
     """
 
+    width: int = 96
+    depth: int = 3
     epochs: int = 120
     batch_size: int = 64
     lr: float = 1e-3
@@ -50,6 +54,8 @@ class Recipe:
             raise UsageError(
                 f"a run needs at least 1 epoch and a batch of 2 (BatchNorm), not {self.epochs} and {self.batch_size}"
             )
+        if self.sampling not in ("random", "uniform"):
+            raise UsageError(f"unknown sampling {self.sampling!r}: choose random or uniform")
         if not self.lr > 0:
             raise UsageError(f"the learning rate must be positive, not {self.lr}")
 
@@ -68,10 +74,12 @@ RECIPES: dict[str, Recipe] = {
     # Small data: a longer look at each clip matters more than strong regularisation.
     "nw-ucla": Recipe(batch_size=32, warmup_epochs=5, drop_path=0.1),
     "jhmdb": Recipe(batch_size=32, warmup_epochs=5, drop_path=0.1),
-    # New clips every epoch, so hardly anything to overfit.
+    # A small network for a quick look. New clips every epoch, so hardly anything to overfit.
     "synthetic": Recipe(
-        epochs=24,
-        batch_size=32,
+        width=32,
+        depth=1,
+        epochs=28,
+        batch_size=16,
         lr=3e-3,
         warmup_epochs=1,
         weight_decay=0.02,

@@ -168,7 +168,7 @@ class Trainer:
             "options": {"num_people": self.arch.num_people, "global_pool": self.arch.global_pool},
             "recipe": self.recipe.to_dict(),
             "result": asdict(result),
-            "tools": {"mmn-edge": mmn_edge.__version__, "torch": torch.__version__},
+            "tools": {"mmn-edge": mmn_edge.__version__, "torch": str(torch.__version__)},
         }
         path = self.folder / name
         try:

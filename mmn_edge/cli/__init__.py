@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -67,7 +66,3 @@ def _invoke(arguments: Sequence[str] | None) -> Any:
     except (click.Abort, KeyboardInterrupt):
         click.echo("mmn-edge: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone, as in `mmn-edge run ... | head`: not an error. Nothing is left to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

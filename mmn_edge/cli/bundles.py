@@ -134,8 +134,8 @@ def profile(
 ) -> None:
     """Measure latency and throughput of BUNDLE on this machine.
 
-    What is timed is a call of the model alone, from keypoints in memory to probabilities in memory, after a warm-up; the
-    pose estimator is not part of it (mmn-edge run prints its share).
+    What is timed is a call of the model alone, from keypoints in memory to probabilities in memory, after a warm-up;
+    the pose estimator is not part of it (mmn-edge run prints its share).
 
     \b
     Examples:

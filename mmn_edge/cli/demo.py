@@ -66,7 +66,7 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
     """See it work: convert a small checkpoint, play a scripted synthetic person, compare with the script.
 
     The checkpoint comes with the package; mmn-edge train made it from synthetic motion (docs/training.md says how).
-    Everything shown is computed now. What it shows is that the whole path works; it says nothing about recognising real people.
+    Everything shown is computed now. It shows that the whole path works, and says nothing about real people.
 
     \b
     Examples:
@@ -101,10 +101,10 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
 
     click.secho("\n3. recognised against the script", bold=True)
     match = score(session.segments, recognised(predictions))
-    click.echo(f"{'script':40} {'recognised':40}")
+    click.echo(f"{'script':46} {'recognised':46}")
     for truth, found in match.rows:
         mark = "✓" if truth and found else "missed" if truth else "false alarm"
-        click.echo(f"{_span(truth):40} {_span(found):40} {mark}")
+        click.echo(f"{_span(truth):46} {_span(found):46} {mark}")
     found_count = sum(found is not None for _, found in match.rows)
     click.echo(
         f"\nprecision {match.precision:.0%} of {found_count} recognised, recall {match.recall:.0%} of "
@@ -119,10 +119,10 @@ _COMMAND = [sys.executable, "-m", "mmn_edge"]
 
 
 def _call(*arguments: str) -> None:
-    """Run mmn-edge as a user would, in a process of its own."""
+    """Run mmn-edge as a user would, in a process of its own; what it says of a failure needs no repetition."""
     code = subprocess.run([*_COMMAND, *arguments], check=False).returncode
     if code:
-        raise MmnEdgeError(f"mmn-edge {arguments[0]} failed with exit code {code}")
+        raise click.exceptions.Exit(code)
 
 
 def _follow(process: subprocess.Popen[str], log: Path) -> Any:
@@ -132,8 +132,9 @@ def _follow(process: subprocess.Popen[str], log: Path) -> Any:
         for line in process.stdout or ():
             file.write(line)
             prediction = json.loads(line)
-            if prediction["label"] != shown and prediction["probability"] >= MIN_PROBABILITY:
-                shown = prediction["label"]
+            label = prediction["label"]
+            if label != shown and (label == REST or prediction["probability"] >= MIN_PROBABILITY):
+                shown = label
                 text = f"  {prediction['time']:6.2f} s  {shown:28} {prediction['probability']:6.1%}"
                 click.secho(text, dim=shown == REST, bold=shown != REST)
             yield prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -82,6 +83,7 @@ def run(
     stream = open_source(_source_name(source, camera), speed=speed)
     bundle = Bundle.open(find_bundle(model))
     summary = _Summary()
+    failure = None
     with ExitStack() as stack:
         loaded = stack.enter_context(open_backend(bundle, backend, threads=threads))
         recognizer = Recognizer(bundle, loaded)
@@ -105,7 +107,16 @@ def run(
                 sink.write(prediction)
         except KeyboardInterrupt:
             summary.interrupted = True
-    click.echo(summary.text(), err=True)
+        except (SourceError, DataError) as error:
+            failure = error  # raised below: what was predicted until now is kept
+        except BrokenPipeError:
+            # The reader has gone, as in `mmn-edge run ... | head`: no error. Nothing is left to flush to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+    if failure is None or summary.predictions:
+        click.echo(summary.text(), err=True)
+    if failure is not None:
+        raise failure
     if summary.interrupted:
         raise KeyboardInterrupt
 

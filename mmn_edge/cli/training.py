@@ -37,8 +37,8 @@ SYNTHETIC = "synthetic"
 @click.option("--batch-size", type=click.IntRange(min=2), help="[default: the recipe's]")
 @click.option("--lr", type=float, help="Peak learning rate.  [default: the recipe's]")
 @click.option("--seed", type=click.IntRange(min=0), help="[default: the recipe's]")
-@click.option("--width", default=96, show_default=True, help="Channels; a small model for a small machine: 32.")
-@click.option("--depth", default=3, show_default=True, help="Blocks at each of the four scales.")
+@click.option("--width", type=click.IntRange(min=16), help="Channels of the network.  [default: the recipe's]")
+@click.option("--depth", type=click.IntRange(min=1), help="Blocks at each of the four scales.  [default: the recipe's]")
 @click.option("--size", default=1040, show_default=True, help="Synthetic clips an epoch.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of PyTorch.")
 def train(
@@ -52,8 +52,8 @@ def train(
     batch_size: int | None,
     lr: float | None,
     seed: int | None,
-    width: int,
-    depth: int,
+    width: int | None,
+    depth: int | None,
     size: int,
     threads: int | None,
 ) -> None:
@@ -64,7 +64,7 @@ def train(
 
     \b
     Examples:
-      mmn-edge train synthetic -o runs/demo --width 32 --depth 2
+      mmn-edge train synthetic
       mmn-edge train nw_ucla.pkl --preset nw-ucla -o runs/ucla
       mmn-edge train data/MA52 --preset ma52 --stream bone -o runs/ma52-bone
     """
@@ -73,7 +73,6 @@ def train(
 
     from mmn_edge import layouts
     from mmn_edge.architecture import Architecture
-    from mmn_edge.preprocess import Preprocessing
     from mmn_edge.train import recipe as recipes
     from mmn_edge.train.trainer import Trainer
 
@@ -84,18 +83,19 @@ def train(
         raise UsageError(f"say what is in {data} with --preset: {', '.join(presets.PRESETS)}")
     chosen = presets.get(name)
     layout = layouts.get(chosen.layout)
-    recipe = recipes.get(name).with_values(epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+    recipe = recipes.get(name).with_values(
+        width=width, depth=depth, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed
+    )
     source = _data(data, chosen, recipe, train_split, val_split, size)
     channels = source.validation[0].keypoints.shape[2]
     arch = Architecture(
         num_classes=len(source.labels),
         num_joints=layout.num_joints,
         in_channels=channels,
-        width=width,
-        depth=depth,
-        mlp_width=2 * width,
+        width=recipe.width,
+        depth=recipe.depth,
+        mlp_width=2 * recipe.width,
     )
-    Preprocessing.for_layout(layout, stream)
     folder = output or Path("runs") / f"{name}-{stream}"
     trainer = Trainer(source, arch, recipe, layout, stream, folder, name, chosen.window)
     click.echo(

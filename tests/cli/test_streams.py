@@ -1,0 +1,198 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mmn_edge import recording, synthetic
+from mmn_edge.cli import _invoke, cli
+from mmn_edge.errors import BundleError, DataError, LayoutError, MmnEdgeError, SourceError, UsageError
+
+
+def invoke(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], input=stdin)
+
+
+def predictions(text: str) -> list[dict[str, Any]]:
+    """What was predicted, without what differs from run to run."""
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    for line in lines:
+        assert line.pop("latency_ms")["total"] > 0
+    return lines
+
+
+@pytest.fixture(scope="module")
+def session_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "session.jsonl"
+    with path.open("w") as file:
+        recording.write_frames(file, synthetic.script(12.0, 5).frames())
+    return path
+
+
+def test_run_prints_one_json_line_a_prediction(small_bundle: Path, session_file: Path) -> None:
+    result = invoke("run", "--model", small_bundle, session_file)
+    assert result.exit_code == 0, result.output
+    lines = predictions(result.stdout)
+    assert 38 <= len(lines) <= 41  # (12 s - 2 s) / 0.25 s + 1, give or take a dropped frame
+    first = lines[0]
+    assert first["time"] == pytest.approx(2.0, abs=0.1)
+    assert first["person"] == 0
+    assert len(first["top5"]) == 5
+    assert first["top5"][0]["label"] == first["label"]
+    assert first["group"]
+    assert "predictions in" in result.stderr
+    assert "p99" in result.stderr
+
+
+def test_standard_input_file_and_source_agree(small_bundle: Path, session_file: Path) -> None:
+    from_file = predictions(invoke("run", "--model", small_bundle, session_file).stdout)
+    from_pipe = predictions(invoke("run", "--model", small_bundle, "-", stdin=session_file.read_text()).stdout)
+    from_source = predictions(invoke("run", "--model", small_bundle, "synthetic:seconds=12,seed=5").stdout)
+    assert from_file == from_pipe == from_source
+
+
+def test_record_then_run_gives_the_same(small_bundle: Path, tmp_path: Path) -> None:
+    recorded = tmp_path / "r.jsonl"
+    result = invoke("record", "synthetic:seconds=12,seed=6", "-o", recorded)
+    assert result.exit_code == 0, result.output
+    direct = invoke("run", "--model", small_bundle, "synthetic:seconds=12,seed=6")
+    assert predictions(invoke("run", "--model", small_bundle, recorded).stdout) == predictions(direct.stdout)
+
+
+def test_a_real_video_and_its_recording_agree(small_bundle: Path, shared: Path, tmp_path: Path) -> None:
+    video = shared / "video/hello.avi"
+    direct = invoke("run", "--model", small_bundle, video)
+    assert direct.exit_code == 0, direct.output
+    stages = json.loads(direct.stdout.splitlines()[0])["latency_ms"]
+    assert set(stages) == {"capture", "pose", "prepare", "infer", "total"}
+    assert invoke("record", video, "-o", tmp_path / "hello.jsonl").exit_code == 0
+    replayed = invoke("run", "--model", small_bundle, tmp_path / "hello.jsonl")
+    assert predictions(replayed.stdout) == predictions(direct.stdout) != []
+
+
+def test_predictions_before_a_broken_line_are_kept(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "source.jsonl", tmp_path / "p.jsonl"
+    source.write_text(session_file.read_text() + "broken\n")
+    result = invoke("run", "-m", small_bundle, source, "-o", target)
+    assert isinstance(result.exception, DataError)
+    whole = invoke("run", "-m", small_bundle, session_file)
+    assert predictions(target.read_text()) == predictions(whole.stdout)
+
+
+def test_output_file_and_duration(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
+    result = invoke("run", "-m", small_bundle, session_file, "-o", tmp_path / "p.jsonl", "--duration", 4)
+    assert result.exit_code == 0
+    lines = predictions((tmp_path / "p.jsonl").read_text())
+    assert lines
+    assert lines[-1]["time"] <= 4.0
+    assert '{"time"' not in result.stdout
+
+
+def test_the_only_bundle_here_is_taken(
+    small_bundle: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(small_bundle.parent)
+    assert invoke("run", session_file, "--duration", 3).exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    result = invoke("run", session_file)
+    assert isinstance(result.exception, UsageError)
+    assert "mmn-edge convert" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "message"),
+    [
+        ("not json", DataError, "line 2 is not JSON"),
+        ('{"time": 1, "layout": "mars", "persons": []}', LayoutError, "unknown skeleton layout 'mars'"),
+        (
+            '{"time": 1, "layout": "nw-ucla", "persons": [{"id": 0, "keypoints": '
+            + json.dumps([[0, 0, 0]] * 20)
+            + "}]}",
+            LayoutError,
+            "nw-ucla",
+        ),
+        (
+            '{"time": 1, "layout": "ma52", "persons": [{"id": 0, "keypoints": [' + "[NaN, 1], " * 43 + "[0, 0]]}]}",
+            DataError,
+            "joint 0 .* is NaN",
+        ),
+        ('{"time": -1, "layout": "ma52", "persons": []}', DataError, "time runs backwards"),
+    ],
+)
+def test_bad_lines(small_bundle: Path, line: str, kind: type[MmnEdgeError], message: str, tmp_path: Path) -> None:
+    good = '{"time": 0, "layout": "ma52", "persons": []}'
+    path = tmp_path / "bad.jsonl"
+    path.write_text(f"{good}\n{line}\n")
+    result = invoke("run", "--model", small_bundle, path)
+    assert type(result.exception) is kind
+    with pytest.raises(kind, match=message):
+        raise result.exception
+    assert _invoke(["run", "--model", str(small_bundle), str(path)]) == kind.exit_code == 3
+
+
+def test_what_cannot_be_opened(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
+    for arguments, kind in [
+        (["--model", tmp_path / "none", session_file], BundleError),
+        (["--model", small_bundle, tmp_path / "none.avi"], SourceError),
+        (["--model", small_bundle], UsageError),
+        (["--model", small_bundle, session_file, "--camera", "0"], UsageError),
+        (["--model", small_bundle, "--camera", "99"], SourceError),
+    ]:
+        assert type(invoke("run", *arguments).exception) is kind, arguments
+
+
+def test_record_keeps_what_came_before_a_broken_line(session_file: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "source.jsonl", tmp_path / "target.jsonl"
+    source.write_text("".join(session_file.read_text().splitlines(keepends=True)[:10]) + "broken\n")
+    result = invoke("record", source, "-o", target)
+    assert isinstance(result.exception, DataError)
+    assert len(target.read_text().splitlines()) == 10
+
+
+def test_record_does_not_overwrite_before_it_has_anything(tmp_path: Path) -> None:
+    source, target = tmp_path / "source.jsonl", tmp_path / "target.jsonl"
+    source.write_text("broken\n")
+    target.write_text("precious")
+    assert isinstance(invoke("record", source, "-o", target).exception, DataError)
+    assert target.read_text() == "precious"
+    assert isinstance(invoke("record", target, "-o", target).exception, UsageError)
+    assert target.read_text() == "precious"
+
+
+def test_ctrl_c_ends_a_recording_and_keeps_it(tmp_path: Path) -> None:
+    """Standard input that goes on for ever, as a sensor's does, and a user who has seen enough."""
+    target = tmp_path / "r.jsonl"
+    command = [sys.executable, "-m", "mmn_edge", "record", "-", "-o", str(target)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    for frame in list(synthetic.script(12.0, 1).frames())[:40]:
+        process.stdin.write(recording.format_frame(frame) + "\n")
+    process.stdin.flush()
+    until = time.monotonic() + 30
+    partial = tmp_path / f".r.jsonl.partial-{process.pid}"
+    while not partial.exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=30)
+    assert process.returncode == 0, message
+    assert len(target.read_text().splitlines()) == 40
+    assert not partial.exists()
+
+
+def test_ctrl_c_ends_a_run_with_its_summary(small_bundle: Path) -> None:
+    command = [sys.executable, "-m", "mmn_edge", "run", "-m", str(small_bundle), "synthetic", "--speed", "4"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("{")
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "predictions in" in message
+    assert "Traceback" not in message

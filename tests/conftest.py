@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmn_edge import labels, presets
+from mmn_edge.architecture import Architecture
+from mmn_edge.convert.conversion import convert
+from mmn_edge.network import MMN
+from mmn_edge.skeleton import FloatArray
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference inputs, which lies beside the checkout and is no part of it."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"the reference inputs {folder} are not here")
+    return folder
+
+
+@pytest.fixture
+def clip() -> FloatArray:
+    """A clip of 50 frames in layout ``imigue``, ``(50, 22, 2)`` in pixels, every joint seen."""
+    rng = np.random.default_rng(0)
+    return rng.normal(300, 40, (50, 22, 2)).cumsum(axis=0).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained model of the synthetic classes, in the format that ``mmn-edge train`` writes."""
+    torch.manual_seed(0)
+    preset = presets.get("synthetic")
+    names = labels.get("synthetic")
+    network = MMN(Architecture(num_classes=len(names), num_joints=44, width=16, depth=1, mlp_width=32)).eval()
+    description = {
+        "preset": "synthetic",
+        "layout": preset.layout,
+        "labels": names.to_dict(),
+        "window": asdict(preset.window),
+        "stream": "joint",
+        "options": {"num_people": 1, "global_pool": "avg"},
+    }
+    path = tmp_path_factory.mktemp("checkpoint") / "small.pt"
+    torch.save({"model": network.state_dict(), "description": description}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of ``small_checkpoint``, fed with keypoints."""
+    return convert(small_checkpoint, tmp_path_factory.mktemp("keypoints") / "small.bundle").bundle.path
+
+
+@pytest.fixture(scope="session")
+def small_features_bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model, fed with features."""
+    target = tmp_path_factory.mktemp("features") / "small.bundle"
+    return convert(small_checkpoint, target, input_kind="features").bundle.path

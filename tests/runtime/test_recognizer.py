@@ -1,0 +1,130 @@
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from mmn_edge import synthetic
+from mmn_edge.bundle import Bundle
+from mmn_edge.errors import BundleError, LayoutError
+from mmn_edge.layouts import get
+from mmn_edge.preprocess import Preprocessing, features, fill_missing
+from mmn_edge.runtime.backend import Backend, Output, open_backend
+from mmn_edge.runtime.recognizer import Recognizer
+from mmn_edge.runtime.source import Observation
+from mmn_edge.skeleton import FloatArray, Frame, Person
+
+
+class Spy:
+    """A real backend that remembers what it was fed."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+        self.fed: list[Mapping[str, FloatArray]] = []
+        self.name = inner.name
+
+    def run(self, inputs: Mapping[str, FloatArray]) -> Output:
+        self.fed.append(inputs)
+        return self._inner.run(inputs)
+
+
+@pytest.fixture
+def spy(small_bundle: Path) -> Iterator[tuple[Bundle, Spy]]:
+    bundle = Bundle.open(small_bundle)
+    with open_backend(bundle) as backend:
+        yield bundle, Spy(backend)
+
+
+def clip_observations(label: str = "waving", fps: float = 32.0, person: int = 0) -> list[Observation]:
+    keypoints, scores = synthetic.clip(label, np.random.default_rng(0), seconds=2.0 + 1 / fps, fps=fps)
+    return [
+        Observation(Frame(k / fps, "ma52", (Person(person, keypoints[k], scores[k]),)), {"pose": 1.0})
+        for k in range(len(keypoints))
+    ]
+
+
+def test_a_live_window_equals_the_clip_offline(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    observations = clip_observations()
+    assert len(observations) == 65
+    (prediction,) = Recognizer(bundle, backend).run(observations)  # type: ignore[arg-type]
+    # The same clip as a data set would give it, through the NumPy preprocessing and the features of the network.
+    layout = get("ma52")
+    clip = fill_missing(np.stack([o.frame.persons[0].keypoints for o in observations]), layout.bones)
+    fed = backend.fed[0]["keypoints"][0]
+    x, _ = features(clip, Preprocessing.for_layout(layout, "joint"))
+    y, _ = features(fed, Preprocessing.for_layout(layout, "joint"))
+    np.testing.assert_allclose(y, x, atol=0.05)  # 64 of 65 frames: the extremes may lie in the one left out
+    session = onnxruntime.InferenceSession(str(bundle.model()), providers=["CPUExecutionProvider"])
+    probabilities = session.run(["probabilities"], {"keypoints": fed[None]})[0][0]
+    assert prediction.label == bundle.manifest.labels.classes[probabilities.argmax()]
+    assert prediction.probability == pytest.approx(probabilities.max(), abs=1e-6)
+    assert prediction.group == bundle.manifest.labels.group_of(int(probabilities.argmax()))
+    assert [p for _, p in prediction.top] == sorted(probabilities, reverse=True)[:5]
+    assert set(prediction.latency_ms) == {"pose", "prepare", "infer", "total"}
+    assert prediction.latency_ms["total"] == pytest.approx(sum(prediction.latency_ms.values()) / 2)
+
+
+def test_persons_due_together_go_in_one_batch_and_do_not_mix(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    first, second = clip_observations("waving", person=3), clip_observations("rest", person=8)
+    both = [
+        Observation(Frame(a.frame.time, "ma52", (*a.frame.persons, *b.frame.persons)))
+        for a, b in zip(first, second, strict=True)
+    ]
+    together = list(Recognizer(bundle, backend).run(both))  # type: ignore[arg-type]
+    assert [p.person for p in together] == [3, 8]
+    assert [len(fed["keypoints"]) for fed in backend.fed] == [2]
+    (alone,) = Recognizer(bundle, backend).run(second)  # type: ignore[arg-type]
+    assert together[1].label == alone.label
+    assert together[1].probability == pytest.approx(alone.probability, abs=1e-5)
+
+
+def test_a_stream_shorter_than_a_window_gives_one_prediction(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    predictions = list(Recognizer(bundle, backend).run(clip_observations()[:20]))  # type: ignore[arg-type]
+    assert len(predictions) == 1
+
+
+def test_other_layouts_are_mapped_or_refused(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    halpe = get("halpe136")
+    recognizer = Recognizer(bundle, backend)  # type: ignore[arg-type]
+    recognizer.check_layout("halpe136")
+    points = np.random.default_rng(0).normal(300, 40, (halpe.num_joints, 2)).astype(np.float32)
+    person = Person(0, points, np.ones(halpe.num_joints, np.float32))
+    for time in np.arange(0, 2.2, 0.1):
+        recognizer.feed(Observation(Frame(float(time), "halpe136", (person,))))
+    np.testing.assert_array_equal(backend.fed[0]["keypoints"][0, 0, 32], points[94])
+    with pytest.raises(LayoutError, match="nw-ucla"):
+        recognizer.check_layout("nw-ucla")
+    wrong = Person(0, points[:20], np.ones(20, np.float32))
+    with pytest.raises(LayoutError):
+        recognizer.feed(Observation(Frame(9.0, "nw-ucla", (wrong,))))
+
+
+def test_features_bundles_are_fed_features(small_bundle: Path, small_features_bundle: Path) -> None:
+    observations = clip_observations()
+    labels = []
+    for path in (small_bundle, small_features_bundle):
+        bundle = Bundle.open(path)
+        with open_backend(bundle) as backend:
+            (prediction,) = Recognizer(bundle, backend).run(observations)
+        labels.append((prediction.label, round(prediction.probability, 3)))
+    assert labels[0] == labels[1]
+
+
+def test_bundles_that_cannot_be_fed_from_a_stream(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    manifest = bundle.manifest
+    nameless = Bundle(bundle.path, replace(manifest, layout=None, preprocessing=None))
+    with pytest.raises(BundleError, match="--preset"):
+        Recognizer(nameless, backend)  # type: ignore[arg-type]
+    pair = Bundle(bundle.path, replace(manifest, architecture=replace(manifest.architecture, num_people=2)))
+    with pytest.raises(BundleError, match="2 persons in one window"):
+        Recognizer(pair, backend)  # type: ignore[arg-type]
+    renamed = Bundle(bundle.path, replace(manifest, joints=("x", *manifest.joints[1:])))
+    with pytest.raises(BundleError, match="other joints"):
+        Recognizer(renamed, backend)  # type: ignore[arg-type]

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmn_edge import layouts
+from mmn_edge.architecture import Architecture
+from mmn_edge.bundle import MANIFEST, Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
+from mmn_edge.errors import BundleError
+from mmn_edge.labels import Labels
+from mmn_edge.preprocess import Preprocessing
+from mmn_edge.presets import Window
+
+Values = dict[str, Any]
+Edit = Callable[[Values], object]
+
+
+def manifest(**changes: Any) -> Manifest:
+    layout = layouts.get("imigue")
+    values: Values = {
+        "architecture": Architecture(num_classes=3, num_joints=22),
+        "labels": Labels(("rest", "nod", "wave"), ("head", "hand"), (0, 0, 1)),
+        "layout": "imigue",
+        "joints": layout.joints,
+        "window": Window(64, 3.0, 0.5),
+        "preprocessing": Preprocessing.for_layout(layout, "bone"),
+        "input": "keypoints",
+        "inputs": (TensorSpec("keypoints", "float32", ("N", 64, 22, 2), "raw"),),
+        "outputs": (TensorSpec("logits", "float32", ("N", 3), "raw scores"),),
+        "models": {"fp32": "model.fp32.onnx"},
+        "source": {"file": "é.pt", "sha256": "0" * 64},
+        "tools": {"mmn-edge": "0"},
+        "verification": {},
+    }
+    return Manifest(**{**values, **changes})
+
+
+def write(path: Path, model: bytes = b"graph", **changes: Any) -> Bundle:
+    with write_bundle(path) as writer:
+        (writer.folder / "model.fp32.onnx").write_bytes(model)
+        writer.finish(manifest(**changes))
+    return Bundle.open(path)
+
+
+def edit(path: Path, change: Edit) -> None:
+    """Change the manifest of a bundle."""
+    values = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    change(values)
+    (path / MANIFEST).write_text(json.dumps(values), encoding="utf-8")
+
+
+def content(path: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A sound bundle."""
+    return write(tmp_path / "a.bundle").path
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    bundle = write(tmp_path / "a.bundle")
+    files = {"model.fp32.onnx": {"sha256": hashlib.sha256(b"graph").hexdigest(), "bytes": 5}}
+    assert bundle.manifest == manifest(files=files)
+    assert bundle.model() == tmp_path / "a.bundle" / "model.fp32.onnx"
+    assert Bundle.open(str(bundle.path)) == bundle
+
+
+def test_round_trip_of_an_unknown_layout(tmp_path: Path) -> None:
+    found = write(tmp_path / "a.bundle", layout=None, joints=(), preprocessing=None).manifest
+    assert (found.layout, found.joints, found.preprocessing) == (None, (), None)
+
+
+def test_a_precision_that_is_not_there(path: Path) -> None:
+    with pytest.raises(BundleError, match="holds no int8 model: it has fp32"):
+        Bundle.open(path).model("int8")
+
+
+@pytest.mark.parametrize("model", [b"Graph", b"", b"graph and more"])
+def test_a_damaged_file_is_named(path: Path, model: bytes) -> None:
+    (path / "model.fp32.onnx").write_bytes(model)
+    with pytest.raises(BundleError, match=r"model\.fp32\.onnx is damaged"):
+        Bundle.open(path)
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    (path / "model.fp32.onnx").unlink()
+    with pytest.raises(BundleError, match=r"model\.fp32\.onnx is missing"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize("name", ["../secret", "sub/secret", "/etc/passwd", "..", ".", ""])
+@pytest.mark.parametrize("place", ["files", "models"])
+def test_a_manifest_cannot_name_files_elsewhere(path: Path, name: str, place: str) -> None:
+    secret = path.parent / "secret"
+    secret.write_bytes(b"graph")
+    (path / "sub").mkdir()
+    (path / "sub" / "secret").write_bytes(b"graph")
+
+    def point_elsewhere(values: Values) -> None:
+        values["files"][name] = values["files"]["model.fp32.onnx"]
+        if place == "models":
+            values["models"]["fp32"] = name
+
+    edit(path, point_elsewhere)
+    with pytest.raises(BundleError, match=r"outside its list|is missing from the bundle"):
+        Bundle.open(path)
+
+
+def test_a_model_must_be_among_the_hashed_files(path: Path) -> None:
+    (path / "other.onnx").write_bytes(b"other")
+    edit(path, lambda values: values["models"].update(fp32="other.onnx"))
+    with pytest.raises(BundleError, match=r"outside its list: 'other\.onnx'"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_schema_version(path: Path, version: object) -> None:
+    edit(path, lambda values: values.update(schema_version=version, window="of another kind"))
+    with pytest.raises(BundleError, match=f"schema version {version}, and this mmn-edge reads 1"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"schema_version": 1}', "[" * 200_000])
+def test_a_manifest_that_is_none(path: Path, text: str) -> None:
+    (path / MANIFEST).write_text(text, encoding="utf-8")
+    with pytest.raises(BundleError, match=r"manifest\.json is broken"):
+        Bundle.open(path)
+
+
+def test_a_manifest_that_is_no_text(path: Path) -> None:
+    (path / MANIFEST).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BundleError, match=r"manifest\.json is broken"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.pop("inputs"),
+        lambda values: values.update(inputs=[{"name": "x"}]),
+        lambda values: values.update(window={"frames": "64"}),
+        lambda values: values.update(window={"seconds": -1}),
+        lambda values: values.update(layout=None),
+        lambda values: values.update(labels=[]),
+        lambda values: values["labels"]["classes"][0].update(group=9),
+        lambda values: values["architecture"].update(colour="red"),
+        lambda values: values["architecture"].update(num_heads=0),
+        lambda values: values["preprocessing"].update(stream="bones"),
+        lambda values: values["preprocessing"].update(bones=[[1]]),
+        lambda values: values.update(models={"fp32": 3}),
+        lambda values: values.update(files=[]),
+        lambda values: values.update(files={"model.fp32.onnx": {}}),
+        lambda values: values.update(files={"model.fp32.onnx": None}),
+    ],
+)
+def test_a_broken_manifest_is_a_bundle_error(path: Path, change: Edit) -> None:
+    edit(path, change)
+    with pytest.raises(BundleError):
+        Bundle.open(path)
+
+
+def test_what_is_no_bundle_at_all(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"none does not exist: make a bundle with"):
+        Bundle.open(tmp_path / "none")
+    with pytest.raises(BundleError, match=r"holds no manifest\.json: make a bundle with"):
+        Bundle.open(tmp_path)
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    with pytest.raises(BundleError, match=r"model\.pt is a file, and a bundle is a folder"):
+        Bundle.open(tmp_path / "model.pt")
+
+
+def test_an_earlier_bundle_is_replaced(path: Path) -> None:
+    bundle = write(path, b"new graph")
+    assert bundle.model().read_bytes() == b"new graph"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_block_that_fails_leaves_the_earlier_bundle(path: Path) -> None:
+    before = content(path)
+
+    def fail() -> None:
+        with write_bundle(path) as writer:
+            (writer.folder / "model.fp32.onnx").write_bytes(b"new graph")
+            writer.finish(manifest())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert content(path) == before
+    assert list(path.parent.iterdir()) == [path]
+    Bundle.open(path)
+
+
+def test_a_block_without_a_manifest_leaves_the_earlier_bundle(path: Path) -> None:
+    before = content(path)
+    with pytest.raises(AssertionError, match="no manifest"), write_bundle(path):
+        pass
+    assert content(path) == before
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_nothing_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    with pytest.raises(BundleError, match="exists and is no bundle, so it was left alone"), write_bundle(tmp_path):
+        pytest.fail("the block was entered")
+    assert content(tmp_path) == {"photos/cat.jpg": b"cat"}
+
+
+@pytest.mark.xfail(strict=True, reason="any folder that holds a manifest.json is taken for a bundle and deleted")
+def test_a_manifest_of_something_else_does_not_make_a_bundle(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"name": "a browser extension"}', encoding="utf-8")
+    (tmp_path / "background.js").write_bytes(b"years of work")
+    with pytest.raises(BundleError, match="is no bundle"):
+        check_replaceable(tmp_path)
+
+
+def test_a_file_and_a_dangling_link_are_left_alone_and_an_empty_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(BundleError, match=f"{name} exists and is no bundle"):
+            check_replaceable(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "empty")

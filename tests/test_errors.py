@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from mmn_edge import errors
+
+CODES = {
+    "MmnEdgeError": 1,
+    "UsageError": 2,
+    "DataError": 3,
+    "LayoutError": 3,
+    "CheckpointError": 4,
+    "BundleError": 5,
+    "MissingDependencyError": 6,
+    "SourceError": 7,
+    "VerificationError": 8,
+}
+
+
+def test_all_names_exactly_the_classes_defined() -> None:
+    defined = [name for name, value in vars(errors).items() if inspect.isclass(value)]
+    assert sorted(errors.__all__) == sorted(defined) == sorted(CODES)
+
+
+@pytest.mark.parametrize(("name", "code"), CODES.items())
+def test_every_kind_derives_from_the_base_and_leaves_with_its_documented_code(name: str, code: int) -> None:
+    kind = getattr(errors, name)
+    assert issubclass(kind, errors.MmnEdgeError)
+    assert kind.exit_code == code
+
+
+def test_only_a_layout_error_shares_the_code_of_its_parent() -> None:
+    kinds = [getattr(errors, name) for name in errors.__all__ if name != "LayoutError"]
+    assert len({kind.exit_code for kind in kinds}) == len(kinds)
+    assert issubclass(errors.LayoutError, errors.DataError)

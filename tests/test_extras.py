@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmn_edge.errors import MissingDependencyError
+from mmn_edge.extras import require
+
+
+@pytest.fixture
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_an_installed_module_is_returned() -> None:
+    assert require("json.decoder", extra="train", purpose="Training").__name__ == "json.decoder"
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
+    with pytest.raises(MissingDependencyError) as caught:
+        require("mmn_edge_no_such_package", extra="camera", purpose="Pose estimation")
+    message = str(caught.value)
+    assert message.startswith("Pose estimation needs mmn_edge_no_such_package, ")
+    assert message.endswith('pip install "mmn-edge[camera]"')
+    assert "\n" not in message
+
+
+def test_what_an_installed_package_lacks_is_named_as_the_reason(packages: Path) -> None:
+    (packages / "mmn_edge_half_there.py").write_text("import mmn_edge_not_there\n", encoding="utf-8")
+    with pytest.raises(MissingDependencyError, match=r"^Training needs mmn_edge_half_there, .*'mmn_edge_not_there'"):
+        require("mmn_edge_half_there", extra="train", purpose="Training")
+
+
+def test_a_package_that_is_there_but_does_not_load_is_named_with_the_reason(packages: Path) -> None:
+    text = "raise ImportError('libGL.so.1: cannot open shared object file')\n"
+    (packages / "mmn_edge_unloadable.py").write_text(text, encoding="utf-8")
+    with pytest.raises(MissingDependencyError, match=r"needs mmn_edge_unloadable, .*libGL\.so\.1") as caught:
+        require("mmn_edge_unloadable", extra="camera", purpose="Reading a video")
+    assert isinstance(caught.value.__cause__, ImportError)
+
+
+def test_a_bug_inside_a_package_keeps_its_own_error(packages: Path) -> None:
+    (packages / "mmn_edge_buggy.py").write_text("1 / 0\n", encoding="utf-8")
+    with pytest.raises(ZeroDivisionError):
+        require("mmn_edge_buggy", extra="train", purpose="Training")

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from mmn_edge import files
+from mmn_edge.files import atomic_file, atomic_folder, sha256
+
+Atomic = Callable[[Path], AbstractContextManager[Path]]
+
+
+def make(path: Path, content: dict[str, str]) -> None:
+    path.mkdir()
+    for name, text in content.items():
+        (path / name).write_text(text, encoding="utf-8")
+
+
+def content(path: Path) -> dict[str, str]:
+    return {entry.name: entry.read_text(encoding="utf-8") for entry in path.iterdir()}
+
+
+def killed_inside(block: str, path: Path) -> int:
+    """Kill a process with SIGKILL once it is inside a block that writes ``path``; returns its id."""
+    script = f"""
+import pathlib, sys, time
+from mmn_edge.files import atomic_file, atomic_folder
+{block}
+"""
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "inside\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    return process.pid
+
+
+IN_FILE = """
+with atomic_file(pathlib.Path(sys.argv[1])) as partial:
+    partial.write_text("half")
+    print("inside", flush=True)
+    time.sleep(60)
+"""
+IN_FOLDER = """
+with atomic_folder(pathlib.Path(sys.argv[1])) as folder:
+    (folder / "a").write_text("half")
+    print("inside", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_sha256_of_a_file_of_several_blocks(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 10_000
+    (tmp_path / "x").write_bytes(data)
+    assert sha256(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+
+
+def test_atomic_file_makes_its_folder_and_replaces_an_earlier_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "x.txt"
+    for text in ("one", "two"):
+        with atomic_file(path) as partial:
+            assert partial.parent == path.parent  # a rename is atomic within one file system only
+            partial.write_text(text, encoding="utf-8")
+        assert content(path.parent) == {"x.txt": text}
+
+
+def test_atomic_file_keeps_the_earlier_file_when_the_block_fails(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old", encoding="utf-8")
+
+    def write() -> None:
+        with atomic_file(path) as partial:
+            partial.write_text("new", encoding="utf-8")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert content(tmp_path) == {"x.txt": "old"}
+
+
+def test_atomic_folder_replaces_the_whole_folder(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "x"
+    for entries in ({"a": "1", "b": "1"}, {"b": "2"}):
+        with atomic_folder(path) as folder:
+            for name, text in entries.items():
+                (folder / name).write_text(text, encoding="utf-8")
+        assert content(path) == entries
+        assert list(path.parent.iterdir()) == [path]
+
+
+def test_atomic_folder_keeps_the_earlier_folder_until_the_block_ends_and_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    make(path, {"a": "old", "b": "old"})
+
+    def write() -> None:
+        with atomic_folder(path) as folder:
+            (folder / "a").write_text("new", encoding="utf-8")
+            assert content(path) == {"a": "old", "b": "old"}
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert content(path) == {"a": "old", "b": "old"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x [1]*.txt"])
+def test_a_kill_inside_atomic_file_keeps_the_old_one_and_the_next_run_cleans_up(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("old", encoding="utf-8")
+    killed_inside(IN_FILE, path)
+    assert path.read_text(encoding="utf-8") == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_file(path) as partial:
+        partial.write_text("new", encoding="utf-8")
+    assert content(tmp_path) == {name: "new"}
+
+
+@pytest.mark.parametrize("name", ["x.bundle", "x [1]*.bundle"])
+def test_a_kill_inside_atomic_folder_keeps_the_old_one_and_the_next_run_cleans_up(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    make(path, {"a": "old", "b": "old"})
+    killed_inside(IN_FOLDER, path)
+    assert content(path) == {"a": "old", "b": "old"}
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic_folder(path) as folder:
+        (folder / "a").write_text("new", encoding="utf-8")
+    assert content(path) == {"a": "new"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("block", "atomic"), [(IN_FILE, atomic_file), (IN_FOLDER, atomic_folder)])
+def test_leftovers_under_the_own_process_id_do_no_harm(tmp_path: Path, block: str, atomic: Atomic) -> None:
+    """A container gives the restarted process the id of the killed one."""
+    path = tmp_path / "x"
+    pid = killed_inside(block, path)
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(f"-{pid}")
+    left.rename(left.with_name(left.name.replace(f"-{pid}", f"-{os.getpid()}")))
+    with pytest.raises(ValueError, match="stop"), atomic(path):
+        raise ValueError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_work_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    foreign = tmp_path / f".x.partial-{os.getppid()}"
+    make(foreign, {"a": "of another process"})
+    with atomic_folder(path):
+        pass
+    assert content(foreign) == {"a": "of another process"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="renameat2 is Linux's")
+def test_two_folders_change_places_in_one_step(tmp_path: Path) -> None:
+    make(tmp_path / "a", {"x": "1"})
+    make(tmp_path / "b", {"x": "2"})
+    if not files._exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system cannot exchange two folders")
+    assert content(tmp_path / "a") == {"x": "2"}
+    assert content(tmp_path / "b") == {"x": "1"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="renameat2 is Linux's")
+def test_an_exchange_that_the_system_refuses_is_an_error(tmp_path: Path) -> None:
+    make(tmp_path / "a", {})
+    with pytest.raises(FileNotFoundError):
+        files._exchange(tmp_path / "a", tmp_path / "missing")
+
+
+def test_atomic_folder_without_exchange_renames_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_exchange", lambda first, second: False)
+    path = tmp_path / "x"
+    make(path, {"a": "old"})
+    with atomic_folder(path) as folder:
+        (folder / "b").write_text("new", encoding="utf-8")
+    assert content(path) == {"b": "new"}
+    assert list(tmp_path.iterdir()) == [path]

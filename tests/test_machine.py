@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from mmn_edge import __version__, machine
+
+
+def test_a_report_says_what_was_measured_on() -> None:
+    facts = machine.describe()
+    assert {"machine", "cores", "memory", "system", "python", "numpy", "mmn-edge"} <= set(facts)
+    assert all(facts.values())
+    assert facts["python"] == platform.python_version()
+    assert facts["mmn-edge"] == __version__
+    assert facts["memory"].endswith(" GiB")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
+def test_cores_are_those_that_this_process_may_use() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert machine.describe()["cores"] == "1"
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_what_cannot_be_found_out_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, encoding: str | None = None) -> str:
+        raise PermissionError(str(self))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    facts = machine.describe()
+    assert facts["machine"] == platform.machine()
+    assert not {"processor", "jetson", "clock governor"} & set(facts)
