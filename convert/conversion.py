@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 import mmn_edge
 from mmn_edge import clips, labels, layouts, presets
+from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
 from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
@@ -95,15 +96,14 @@ def convert(
     check_replaceable(output)
     progress("reading the checkpoint")
     state, description = read_checkpoint(checkpoint)
-    options = {**description.get("options", {}), **(options or {})}
-    network = build_network(state, options, origin=str(checkpoint))
+    network = build_network(state, {**_described_options(description), **(options or {})}, origin=str(checkpoint))
     arch = network.arch
     identity = _identify(network, description, preset, stream, checkpoint)
-    if window_seconds is not None or window_stride is not None:
-        window = identity.window
-        window = Window(arch.num_frames, window_seconds or window.seconds, window_stride or window.stride)
-    else:
-        window = Window(arch.num_frames, identity.window.seconds, identity.window.stride)
+    window = Window(
+        arch.num_frames,
+        identity.window.seconds if window_seconds is None else window_seconds,
+        identity.window.stride if window_stride is None else window_stride,
+    )
     layout = identity.layout
     if layout is None and input_kind == "keypoints":
         raise LayoutError(
@@ -171,15 +171,7 @@ def _identify(
             return _Identity(None, None, Labels.numbered(arch.num_classes), Window(), stream or "joint")
         chosen = presets.get(preset)
         names = labels.get(chosen.labels) if chosen.labels else Labels.numbered(arch.num_classes)
-        if description.get("labels"):
-            names = Labels.from_dict(description["labels"])
-        identity = _Identity(
-            preset,
-            layouts.get(chosen.layout),
-            names,
-            chosen.window,
-            stream or description.get("stream", "joint"),
-        )
+        identity = _Identity(preset, layouts.get(chosen.layout), names, chosen.window, stream or "joint")
     layout = identity.layout
     if layout is not None and layout.num_joints != arch.num_joints:
         people, rest = divmod(arch.num_joints, layout.num_joints)
@@ -197,6 +189,13 @@ def _identify(
     return identity
 
 
+def _described_options(description: dict[str, Any]) -> dict[str, Any]:
+    """The architecture options that a checkpoint names of itself; anything else in it is not ours to judge."""
+    options = description.get("options")
+    known = {field.name for field in fields(Architecture)}
+    return {name: value for name, value in options.items() if name in known} if isinstance(options, dict) else {}
+
+
 def _from_description(description: dict[str, Any], stream: str | None, checkpoint: Path) -> _Identity:
     try:
         return _Identity(
@@ -206,7 +205,7 @@ def _from_description(description: dict[str, Any], stream: str | None, checkpoin
             window=Window(**description["window"]),
             stream=stream or description["stream"],
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"{checkpoint} describes itself wrongly ({error!r}): say what it is with --preset and --stream"
         ) from error

@@ -192,12 +192,31 @@ def check_replaceable(path: Path) -> None:
     """Refuse to overwrite anything but a bundle or an empty folder.
 
     Raises:
-        BundleError: ``path`` holds something else.
+        BundleError: ``path`` holds something else, or a bundle together with other files.
     """
-    if path.is_dir() and ((path / MANIFEST).is_file() or not any(path.iterdir())):
-        return
+    if path.is_dir():
+        known = _bundle_files(path)
+        others = sorted(entry.name for entry in path.iterdir() if entry.name not in known)
+        if not others:
+            return
+        if known:
+            raise BundleError(
+                f"{path} holds more than a bundle ({others[0]}), so it was left alone: move that away, or choose "
+                "another path with -o"
+            )
     if path.exists() or path.is_symlink():
         raise BundleError(f"{path} exists and is no bundle, so it was left alone: choose another path with -o")
+
+
+def _bundle_files(path: Path) -> set[str]:
+    """The names of a bundle's own files, of whatever schema version; empty if the folder is no bundle."""
+    try:
+        values = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if isinstance(values["schema_version"], int):
+            return {MANIFEST, *values["files"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return set()
 
 
 @contextmanager

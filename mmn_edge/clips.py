@@ -167,13 +167,17 @@ def _read_annotations(path: Path, split: str | None) -> tuple[tuple[Clip, ...], 
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise DataError(f'{path} is no annotation pickle: it needs "annotations", as in PYSKL and MMAction2')
     entries = content["annotations"]
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f'{path} is no annotation pickle: "annotations" must be a list of mappings')
     if split is not None:
         known = content.get("split") or {}
-        if split not in known:
-            raise DataError(f"{path} has no split {split!r}: it has {', '.join(known) or 'none'}")
+        if not isinstance(known, dict) or split not in known:
+            raise DataError(f"{path} has no split {split!r}: it has {', '.join(map(str, known)) or 'none'}")
         wanted = set(known[split])
         entries = [entry for entry in entries if entry.get("frame_dir") in wanted]
     names = content.get("class_names")
+    if names is not None and not isinstance(names, list | tuple):
+        raise DataError(f'{path}: "class_names" must be a list of names, not {names!r}')
     clips = tuple(_clip(entry, entry.get("label"), path) for entry in entries)
     return clips, tuple(str(name) for name in names) if names is not None else None
 
@@ -183,13 +187,16 @@ def _clip(entry: dict[str, Any], label: Any, path: Path, *, use_scores: bool = T
     try:
         keypoints = np.asarray(entry["keypoint"], dtype=np.float32)[0]
         label = int(label)
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise DataError(f'{path}: clip {name} needs "keypoint" (M, T, V, C) and a label ({error!r})') from error
+        scores = entry.get("keypoint_score") if use_scores else None
+        seen = np.asarray(scores, dtype=np.float32)[0] > 0 if scores is not None else None
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
+        raise DataError(
+            f'{path}: clip {name} needs "keypoint" (M, T, V, C), a label, and "keypoint_score" (M, T, V) or none '
+            f"({error!r})"
+        ) from error
     if keypoints.ndim != 3 or 0 in keypoints.shape or label < 0:
         raise DataError(f"{path}: clip {name} has keypoints of shape (T, V, C) = {keypoints.shape}, label {label}")
-    scores = entry.get("keypoint_score")
-    if use_scores and scores is not None:
-        seen = np.asarray(scores, dtype=np.float32)[0] > 0
+    if seen is not None:
         if seen.shape != keypoints.shape[:2]:
             raise DataError(f"{path}: clip {name} has scores of another shape than its keypoints")
         keypoints = np.where(seen[..., None], keypoints, np.float32(np.nan))

@@ -50,6 +50,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     An earlier folder at ``path`` is untouched until then; where the system can (Linux), both are exchanged in one step,
     so that a process killed at any moment leaves one of the two complete at ``path``.
     """
+    path = path.resolve()  # a link stays, and what it leads to is exchanged
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
     partial = _partial(path)

@@ -349,10 +349,9 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
         TypeError,
     ) as error:
         raise CheckpointError(f"checkpoint {path} is damaged or incomplete: {_first_line(error)}") from error
-    description: dict[str, Any] = {}
+    description: Any = None
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        description = content.get("description") or {}
-        content = content["model"]
+        description, content = content.get("description"), content["model"]
     elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(
@@ -365,7 +364,7 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     for key, value in state.items():
         if not torch.isfinite(value).all():
             raise CheckpointError(f"checkpoint {path} holds NaN or infinite values in {key}")
-    return state, description
+    return state, description if isinstance(description, dict) else {}
 
 
 def build_network(

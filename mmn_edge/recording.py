@@ -22,7 +22,7 @@ from mmn_edge import layouts
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import FloatArray, Frame, Person
 
-__all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "read_frames"]
+__all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "read_frames", "write_frames"]
 
 MAX_LINE = 4 * 1024 * 1024
 """Characters of a line at most: a frame of 16 persons with 543 joints in 3-D takes under 0.5 million."""
@@ -37,7 +37,7 @@ def format_frame(frame: Frame) -> str:
         f'"scores": [{", ".join(_number(score) for score in person.scores)}]}}'
         for person in frame.persons
     ]
-    return f'{{"time": {frame.time!r}, "layout": {json.dumps(frame.layout)}, "persons": [{", ".join(persons)}]}}'
+    return f'{{"time": {float(frame.time)!r}, "layout": {json.dumps(frame.layout)}, "persons": [{", ".join(persons)}]}}'
 
 
 def read_frames(file: TextIO, *, origin: str) -> Iterator[Frame]:
@@ -113,7 +113,7 @@ def _parse_person(values: Any, layout: layouts.Layout, where: str) -> Person:
     rows = [[math.nan] * channels if point is None else point for point in points]
     try:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below
-            keypoints = np.array(rows, dtype=np.float32)
+            keypoints = _numbers(rows)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{where}: a keypoint is not a list of {channels} numbers") from error
     if keypoints.shape != (layout.num_joints, channels):
@@ -135,12 +135,20 @@ def _parse_scores(values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], where:
         return seen.astype(np.float32)
     try:
         with np.errstate(over="ignore"):
-            scores = np.array(values, dtype=np.float32)
+            scores = _numbers(values)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f'{where}: "scores" must be a list of numbers, one a joint') from error
     if scores.shape != seen.shape or not np.isfinite(scores).all() or (scores < 0).any():
         raise DataError(f'{where}: "scores" must hold {len(seen)} numbers that are not negative, one a joint')
     return np.where(seen, scores, np.float32(0))
+
+
+def _numbers(values: Any) -> FloatArray:
+    """Values of JSON as float32; ValueError or TypeError for text and booleans, which NumPy would take for numbers."""
+    array = np.array(values)
+    if array.dtype.kind not in "iufO":  # O: whole numbers beyond 64 bits
+        raise ValueError(f"{array.dtype} is no number")
+    return array.astype(np.float64).astype(np.float32)
 
 
 def _points(keypoints: FloatArray) -> str:

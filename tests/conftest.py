@@ -37,6 +37,9 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     preset = presets.get("synthetic")
     names = labels.get("synthetic")
     network = MMN(Architecture(num_classes=len(names), num_joints=44, width=16, depth=1, mlp_width=32)).eval()
+    with torch.no_grad():  # a fresh network's logits hardly depend on its input
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
     description = {
         "preset": "synthetic",
         "layout": preset.layout,

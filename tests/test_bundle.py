@@ -213,7 +213,6 @@ def test_a_folder_with_other_things_in_it_is_refused_and_nothing_is_lost(tmp_pat
     assert content(tmp_path) == {"photos/cat.jpg": b"cat"}
 
 
-@pytest.mark.xfail(strict=True, reason="any folder that holds a manifest.json is taken for a bundle and deleted")
 def test_a_manifest_of_something_else_does_not_make_a_bundle(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"name": "a browser extension"}', encoding="utf-8")
     (tmp_path / "background.js").write_bytes(b"years of work")

@@ -246,7 +246,6 @@ def test_pickles_that_are_no_annotations(save: Save, content: object) -> None:
         read_clips(save(content))
 
 
-@pytest.mark.xfail(strict=True, reason="a malformed entry escapes as another exception than DataError")
 @pytest.mark.parametrize(
     "content",
     [

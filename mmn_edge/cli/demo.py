@@ -86,8 +86,7 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
     click.secho(f"\n2. a scripted person: {seconds:g} s of skeletons, {speed:g} x real time", bold=True)
     session = synthetic.script(seconds, seed)
     with atomic_file(stream) as partial, partial.open("w", encoding="utf-8") as file:
-        for frame in session.frames():
-            file.write(recording.format_frame(frame) + "\n")
+        recording.write_frames(file, session.frames())
     process = subprocess.Popen(
         [*_COMMAND, "run", "--model", str(bundle), str(stream), "--speed", str(speed), "--json"],
         stdout=subprocess.PIPE,
