@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmn_edge.cli import timeline
 from mmn_edge.errors import MmnEdgeError
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
         f"\nprecision {match.precision:.0%} of {found_count} recognised, recall {match.recall:.0%} of "
         f"{len(session.segments)} in the script (synthetic people, seed {seed}: this is no figure for real ones)"
     )
+    picture = output / "timeline.svg"
+    with atomic_file(picture) as partial:
+        partial.write_text(timeline.svg(match, seconds), encoding="utf-8")
+    click.echo(f"a picture of it: {picture}")
     click.secho("\n4. latency", bold=True)
     click.echo(summary.strip())
     click.echo(f"\nNext: mmn-edge run --camera 0 --model {bundle}   (needs: pip install 'mmn-edge[camera]')")
