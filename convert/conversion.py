@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 
 import mmn_edge
@@ -21,6 +20,7 @@ from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
 from mmn_edge.convert.verification import Verification, as_features, compare, sample_windows, window_of
 from mmn_edge.errors import CheckpointError, LayoutError, UsageError
+from mmn_edge.extras import load_onnxruntime
 from mmn_edge.files import sha256
 from mmn_edge.labels import Labels
 from mmn_edge.network import MMN, build_network, read_checkpoint
@@ -254,6 +254,6 @@ def _tools() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "onnx": onnx.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": load_onnxruntime().__version__,
         "opset": str(OPSET),
     }

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import nn
 
 from mmn_edge import layouts, synthetic
 from mmn_edge.architecture import Architecture
 from mmn_edge.errors import VerificationError
+from mmn_edge.extras import load_onnxruntime
 from mmn_edge.preprocess import (
     Preprocessing,
     fill_missing,
@@ -56,7 +56,7 @@ def compare(graph: nn.Module, model: Path, inputs: dict[str, FloatArray], *, dat
     count = len(next(iter(inputs.values())))
     with torch.inference_mode():
         expected = [out.numpy() for out in graph(*(torch.from_numpy(x) for x in inputs.values()))]
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    session = load_onnxruntime().InferenceSession(str(model), providers=["CPUExecutionProvider"])
     batched = session.run(None, inputs)
     single = session.run(None, {name: x[:1] for name, x in inputs.items()})
     difference = np.abs(batched[0] - expected[0])

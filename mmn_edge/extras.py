@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 from types import ModuleType
 
 from mmn_edge.errors import MissingDependencyError
 
-__all__ = ["require"]
+__all__ = ["load_onnxruntime", "require"]
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -29,3 +30,13 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
         raise MissingDependencyError(
             f'{purpose} needs {module}, which {reason}: install it with: pip install "mmn-edge[{extra}]"'
         ) from error
+
+
+def load_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry off, unless the user's environment says otherwise.
+
+    The official Linux builds since 1.29 report to Microsoft from the moment of their import, which nobody expects of a
+    program that watches people (https://github.com/microsoft/onnxruntime, pull request 27379).
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from mmn_edge.architecture import NUM_SCALES, Architecture, key_problems
 from mmn_edge.errors import CheckpointError
 
-__all__ = ["MMN", "build_network", "read_checkpoint"]
+__all__ = ["MMN", "build_network", "load_safely", "read_checkpoint"]
 
 STATISTICS_EPS = 1e-6
 
@@ -313,15 +313,11 @@ def _modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
     return modulated
 
 
-def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a state dict, ours or the authors', without running any code that the file may hold.
-
-    Returns:
-        The state dict (on the CPU, float32, without a ``module.`` prefix) and our trainer's description of the model,
-        empty for files that were not written by ``mmn-edge train``.
+def load_safely(path: Path | str) -> Any:
+    """Load a file of ``torch.save`` onto the CPU without running any code that it may hold.
 
     Raises:
-        CheckpointError: The file is missing, damaged, holds more than tensors, or no state dict.
+        CheckpointError: The file is missing, damaged, or holds more than tensors and plain values.
     """
     path = Path(path)
     if not path.is_file():
@@ -329,7 +325,7 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error) or "Unsupported operand" in str(error) or "Unsupported class" in str(error):
             reason = "holds objects other than tensors, which could run code, so it was not opened"
@@ -338,17 +334,21 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
         raise CheckpointError(
             f"checkpoint {path} {reason}: save a plain state dict with torch.save(model.state_dict(), path)"
         ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-    ) as error:
+    except Exception as error:  # a damaged file can raise nearly anything
         raise CheckpointError(f"checkpoint {path} is damaged or incomplete: {_first_line(error)}") from error
+
+
+def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a state dict, ours or the authors'.
+
+    Returns:
+        The state dict (on the CPU, float32, without a ``module.`` prefix) and our trainer's description of the model,
+        empty for files that were not written by ``mmn-edge train``.
+
+    Raises:
+        CheckpointError: See :func:`load_safely`; also if there is no state dict inside, or one that is not finite.
+    """
+    content = load_safely(path)
     description: Any = None
     if isinstance(content, dict) and isinstance(content.get("model"), dict):
         description, content = content.get("description"), content["model"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmn_edge.errors import BundleError
+from mmn_edge.extras import load_onnxruntime
 from mmn_edge.runtime.backend import Output
 from mmn_edge.skeleton import FloatArray
 
@@ -34,13 +35,11 @@ class OnnxRuntimeBackend:
     @property
     def name(self) -> str:
         """What runs the model."""
-        import onnxruntime
-
+        onnxruntime = load_onnxruntime()
         return f"onnxruntime {onnxruntime.__version__} CPU"
 
     def __enter__(self) -> Self:
-        import onnxruntime
-
+        onnxruntime = load_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = LOG_ERRORS_ONLY
         if self._threads is not None:

@@ -18,6 +18,7 @@ __all__ = ["Latency", "percentiles", "profile"]
 
 WARM_UP_SECONDS = 0.3
 MINIMUM_RUNS = 20
+MAX_THREADS = 256
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def profile(
     Raises:
         UsageError: A batch or thread count below 1, or a time that is not positive.
     """
-    if not batches or min(batches) < 1 or any(t is not None and t < 1 for t in threads):
-        raise UsageError("batch sizes and thread counts must be at least 1")
+    if not batches or min(batches) < 1 or any(t is not None and not 1 <= t <= MAX_THREADS for t in threads):
+        raise UsageError(f"batch sizes must be at least 1, and thread counts from 1 to {MAX_THREADS}")
     if not seconds > 0:
         raise UsageError(f"the time to measure must be positive, not {seconds} s")
     inputs = {batch: _random_inputs(bundle, batch) for batch in batches}

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
+
+# One thread each: test processes that share two cores would wait for one another at every barrier. Before torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,12 @@ def test_a_bug_inside_a_package_keeps_its_own_error(packages: Path) -> None:
     (packages / "mmn_edge_buggy.py").write_text("1 / 0\n", encoding="utf-8")
     with pytest.raises(ZeroDivisionError):
         require("mmn_edge_buggy", extra="train", purpose="Training")
+
+
+def test_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
+    """Its official Linux builds keep a database of events to send under the home folder, from the import on."""
+    code = "from mmn_edge.extras import load_onnxruntime; load_onnxruntime().SessionOptions()"
+    env = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env)
+    assert not list(tmp_path.rglob("*onnxruntime*"))

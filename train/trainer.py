@@ -16,15 +16,17 @@ from torch import nn
 import mmn_edge
 from mmn_edge import layouts
 from mmn_edge.architecture import Architecture
-from mmn_edge.errors import DataError, MmnEdgeError
+from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.files import atomic_file
-from mmn_edge.network import MMN
+from mmn_edge.network import MMN, load_safely
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.presets import Window
 from mmn_edge.train.data import TrainingData, evaluation_batches, training_batches
 from mmn_edge.train.recipe import Recipe, learning_rate
 
 __all__ = ["EpochResult", "Trainer"]
+
+BEST, LAST = "best.pt", "last.pt"
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,20 @@ class Trainer:
     def fit(
         self,
         *,
+        resume: bool = False,
         on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
         on_epoch: Callable[[EpochResult], None] = lambda result: None,
     ) -> EpochResult:
         """Train for all epochs and return the best one by validation accuracy.
 
         Args:
+            resume: Continue the run in the folder after its last whole epoch. On the CPU the weights are those that
+                the run would have reached unbroken, bit for bit. Without it a folder that holds a run is refused.
             on_step: Called with the step, the steps of the epoch, and the loss.
             on_epoch: Called with each epoch's result.
 
         Raises:
+            UsageError: The folder holds a run, or the run to resume is another one.
             DataError: Too few clips for one batch.
             MmnEdgeError: The loss stopped being finite, or a checkpoint could not be written.
         """
@@ -85,71 +91,90 @@ class Trainer:
         rng = np.random.default_rng(recipe.seed)
         network = MMN(self.arch, drop_path=recipe.drop_path, head_drop=recipe.head_drop)
         optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-        criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        preprocessing = Preprocessing.for_layout(self.layout, self.stream)
+        last = self.folder / LAST
+        if resume:
+            self._restore(last, network, optimizer, rng)
+        elif last.exists():
+            raise UsageError(f"{self.folder} holds a run: continue it with --resume, or choose another folder with -o")
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "log.jsonl").write_text("", encoding="utf-8")
-        best: EpochResult | None = None
-        step = 0
-        for epoch in range(recipe.epochs):
+        for epoch in range(len(self.history), recipe.epochs):
             began = time.perf_counter()
-            clips = self.data.epoch(epoch)
-            steps = len(clips) // recipe.batch_size
-            if steps == 0:
-                raise DataError(
-                    f"the training split has {len(clips)} clips, fewer than one batch of {recipe.batch_size}: choose "
-                    "a smaller --batch-size"
-                )
-            network.train()
-            batches = training_batches(
-                clips,
-                preprocessing,
-                batch_size=recipe.batch_size,
-                frames=self.arch.num_frames,
-                sampling=recipe.sampling,
-                erase_probability=recipe.erase,
-                rng=rng,
-            )
-            total = 0.0
-            rate = recipe.lr
-            for index, (x, index_t, target) in enumerate(batches):
-                rate = learning_rate(recipe, step, steps)
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                loss = criterion(network(x, index_t), target)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                value = float(loss.detach())
-                if not np.isfinite(value):
-                    raise MmnEdgeError(
-                        f"the loss became {value} in epoch {epoch + 1}, step {index + 1}: lower --lr; the last good "
-                        f"checkpoint is in {self.folder}"
-                    )
-                total += value
-                step += 1
-                on_step(index + 1, steps, value)
-            validation_loss, accuracy = self._validate(network, preprocessing)
-            result = EpochResult(epoch + 1, total / steps, validation_loss, accuracy, rate, time.perf_counter() - began)
+            train_loss, rate = self._train_epoch(epoch, network, optimizer, rng, on_step)
+            validation_loss, accuracy = self._validate(network)
+            result = EpochResult(epoch + 1, train_loss, validation_loss, accuracy, rate, time.perf_counter() - began)
             self.history.append(result)
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(asdict(result)) + "\n")
-            self._save(network, result, "last.pt")
-            if best is None or result.accuracy >= best.accuracy:
-                best = result
-                self._save(network, result, "best.pt")
+            # The best one first: killed between the two, a resumed run trains this epoch again and saves it again.
+            if result == self.best:
+                self._save(BEST, network)
+            self._save(LAST, network, optimizer=optimizer, rng=rng)
+            self._write_log()
             on_epoch(result)
-        if best is None:
-            raise AssertionError("a recipe has at least one epoch")
-        return best
+        return self.best
 
-    def _validate(self, network: MMN, preprocessing: Preprocessing) -> tuple[float, float]:
+    @property
+    def best(self) -> EpochResult:
+        """The epoch with the highest validation accuracy so far; of several the latest."""
+        return max(self.history, key=lambda result: (result.accuracy, result.epoch))
+
+    def _train_epoch(
+        self,
+        epoch: int,
+        network: MMN,
+        optimizer: torch.optim.Optimizer,
+        rng: np.random.Generator,
+        on_step: Callable[[int, int, float], None],
+    ) -> tuple[float, float]:
+        """One pass over the data; returns the mean loss and the last learning rate."""
+        recipe = self.recipe
+        clips = self.data.epoch(epoch)
+        steps = len(clips) // recipe.batch_size
+        if steps == 0:
+            raise DataError(
+                f"the training split has {len(clips)} clips, fewer than one batch of {recipe.batch_size}: choose "
+                "a smaller --batch-size"
+            )
+        batches = training_batches(
+            clips,
+            self.preprocessing,
+            batch_size=recipe.batch_size,
+            frames=self.arch.num_frames,
+            sampling=recipe.sampling,
+            erase_probability=recipe.erase,
+            rng=rng,
+        )
+        criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        network.train()
+        total, rate = 0.0, recipe.lr
+        for index, (x, index_t, target) in enumerate(batches):
+            rate = learning_rate(recipe, epoch * steps + index, steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss = criterion(network(x, index_t), target)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            value = float(loss.detach())
+            if not np.isfinite(value):
+                raise MmnEdgeError(
+                    f"the loss became {value} in epoch {epoch + 1}, step {index + 1}: lower --lr; the last good "
+                    f"checkpoint is in {self.folder}"
+                )
+            total += value
+            on_step(index + 1, steps, value)
+        return total / steps, rate
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What turns a clip into the network's input."""
+        return Preprocessing.for_layout(self.layout, self.stream)
+
+    def _validate(self, network: MMN) -> tuple[float, float]:
         """Cross-entropy and top-1 accuracy on the validation clips."""
         network.eval()
         loss, hits, count = 0.0, 0, 0
         with torch.inference_mode():
             for x, index_t, target in evaluation_batches(
-                self.data.validation, preprocessing, batch_size=64, frames=self.arch.num_frames
+                self.data.validation, self.preprocessing, batch_size=64, frames=self.arch.num_frames
             ):
                 logits = network(x, index_t)
                 loss += float(nn.functional.cross_entropy(logits, target, reduction="sum"))
@@ -157,9 +182,33 @@ class Trainer:
                 count += len(target)
         return loss / count, hits / count
 
-    def _save(self, network: MMN, result: EpochResult, name: str) -> None:
-        """Write a checkpoint that describes itself, so that ``mmn-edge convert`` needs nothing else."""
-        description: dict[str, Any] = {
+    def _save(
+        self,
+        name: str,
+        network: MMN,
+        *,
+        optimizer: torch.optim.Optimizer | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        """Write a checkpoint that describes itself; with an optimizer and a generator, one to resume from."""
+        content: dict[str, Any] = {"model": network.state_dict(), "description": self._description()}
+        if optimizer is not None and rng is not None:
+            content["training"] = {
+                "optimizer": optimizer.state_dict(),
+                "torch_rng": torch.get_rng_state(),
+                "numpy_rng": json.dumps(rng.bit_generator.state),  # as text: it holds 128-bit numbers
+                "history": [asdict(result) for result in self.history],
+            }
+        path = self.folder / name
+        try:
+            with atomic_file(path) as partial:
+                torch.save(content, partial)
+        except (OSError, RuntimeError) as error:
+            raise MmnEdgeError(f"cannot write {path}: {error}; the checkpoint of the epoch before is intact") from error
+
+    def _description(self) -> dict[str, Any]:
+        """What a checkpoint says of itself, so that ``mmn-edge convert`` needs nothing else."""
+        return {
             "preset": self.preset,
             "layout": self.layout.name,
             "labels": self.data.labels.to_dict(),
@@ -167,12 +216,31 @@ class Trainer:
             "stream": self.stream,
             "options": {"num_people": self.arch.num_people, "global_pool": self.arch.global_pool},
             "recipe": self.recipe.to_dict(),
-            "result": asdict(result),
+            "result": asdict(self.history[-1]),
             "tools": {"mmn-edge": mmn_edge.__version__, "torch": str(torch.__version__)},
         }
-        path = self.folder / name
+
+    def _restore(self, path: Path, network: MMN, optimizer: torch.optim.Optimizer, rng: np.random.Generator) -> None:
+        """Take up the run that ``path`` belongs to, after checking that it is this one."""
+        content = load_safely(path)
         try:
-            with atomic_file(path) as partial:
-                torch.save({"model": network.state_dict(), "description": description}, partial)
-        except (OSError, RuntimeError) as error:
-            raise MmnEdgeError(f"cannot write {path}: {error}; the checkpoint of the epoch before is intact") from error
+            description, training = content["description"], content["training"]
+            self.history = [EpochResult(**entry) for entry in training["history"]]
+            ours = self._description()
+            changed = [key for key in ("recipe", "layout", "labels", "stream") if description[key] != ours[key]]
+            if changed:
+                raise UsageError(
+                    f"the run in {self.folder} has another {' and '.join(changed)}: resume it with the options that "
+                    "it was started with, or choose another folder with -o"
+                )
+            network.load_state_dict(content["model"])
+            optimizer.load_state_dict(training["optimizer"])
+            torch.set_rng_state(training["torch_rng"])
+            rng.bit_generator.state = json.loads(training["numpy_rng"])
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{path} is no checkpoint to resume from: {error}") from error
+
+    def _write_log(self) -> None:
+        """All epochs so far, one a line; written anew, because a resumed run may repeat an epoch."""
+        with atomic_file(self.folder / "log.jsonl") as partial:
+            partial.write_text("".join(json.dumps(asdict(r)) + "\n" for r in self.history), encoding="utf-8")

@@ -61,7 +61,7 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
 )
 @click.option("--duration", type=float, metavar="SECONDS", help="Stop after this much of the stream.")
 @click.option("--backend", metavar="NAME", help="What runs the model.  [default: onnxruntime]")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the backend.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Threads of the backend.")
 def run(
     source: str | None,
     camera: int | None,

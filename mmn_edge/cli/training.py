@@ -15,7 +15,7 @@ from mmn_edge.preprocess import STREAMS
 if TYPE_CHECKING:
     from mmn_edge.train.data import TrainingData
     from mmn_edge.train.recipe import Recipe
-    from mmn_edge.train.trainer import EpochResult
+    from mmn_edge.train.trainer import EpochResult, Trainer
 
 __all__ = ["train"]
 
@@ -40,7 +40,8 @@ SYNTHETIC = "synthetic"
 @click.option("--width", type=click.IntRange(min=16), help="Channels of the network.  [default: the recipe's]")
 @click.option("--depth", type=click.IntRange(min=1), help="Blocks at each of the four scales.  [default: the recipe's]")
 @click.option("--size", default=1040, show_default=True, help="Synthetic clips an epoch.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of PyTorch.")
+@click.option("--resume", is_flag=True, help="Continue the run in the folder after its last whole epoch.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Threads of PyTorch.")
 def train(
     data: str,
     output: Path | None,
@@ -55,6 +56,7 @@ def train(
     width: int | None,
     depth: int | None,
     size: int,
+    resume: bool,
     threads: int | None,
 ) -> None:
     """Train MMN on DATA: an annotation pickle, a folder in the authors' format, or the word synthetic.
@@ -67,6 +69,7 @@ def train(
       mmn-edge train synthetic
       mmn-edge train nw_ucla.pkl --preset nw-ucla -o runs/ucla
       mmn-edge train data/MA52 --preset ma52 --stream bone -o runs/ma52-bone
+      mmn-edge train data/MA52 --preset ma52 --stream bone -o runs/ma52-bone --resume
     """
     require("torch", extra="train", purpose="Training")
     import torch
@@ -103,7 +106,7 @@ def train(
         f"{recipe.epochs} epochs -> {folder}",
         err=True,
     )
-    best = _fit(trainer, recipe.epochs)
+    best = _fit(trainer, recipe.epochs, resume)
     click.echo(f"best validation accuracy {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}")
 
 
@@ -129,14 +132,11 @@ def _data(
     return AnnotatedData(path, layouts.get(preset.layout), names, train_split, val_split)
 
 
-def _fit(trainer: object, epochs: int) -> EpochResult:
+def _fit(trainer: Trainer, epochs: int, resume: bool) -> EpochResult:
     """Train with a progress bar and a line an epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mmn_edge.train.trainer import Trainer
-
-    assert isinstance(trainer, Trainer)  # typed loosely above because the module needs torch
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -157,4 +157,4 @@ def _fit(trainer: object, epochs: int) -> EpochResult:
             )
             progress.update(task, description=f"epoch {min(result.epoch + 1, epochs)}", completed=0)
 
-        return trainer.fit(on_step=on_step, on_epoch=on_epoch)
+        return trainer.fit(resume=resume, on_step=on_step, on_epoch=on_epoch)

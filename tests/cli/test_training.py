@@ -1,8 +1,12 @@
 import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from mmn_edge.cli import cli
@@ -50,6 +54,29 @@ def test_train_on_an_annotation_pickle_in_3d(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert build_network(read_checkpoint(tmp_path / "run" / "best.pt")[0]).arch.in_channels == 3
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    """Killed in mid-epoch, resumed, and compared with a run that nobody disturbed."""
+    options = ["--epochs", "3", "--size", "130", "--width", "16", "--batch-size", "13", "--threads", "1"]
+    command = [sys.executable, "-m", "mmn_edge", "train", "synthetic", *options, "-o"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    broken = tmp_path / "broken"
+    with subprocess.Popen([*command, str(broken)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"epoch   1/3")  # the second epoch has begun
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert len((broken / "log.jsonl").read_text().splitlines()) == 1
+    resumed = subprocess.run([*command, str(broken), "--resume"], check=True, capture_output=True, text=True)
+    assert "epoch   1/3" not in resumed.stdout
+    assert "epoch   2/3" in resumed.stdout
+    for name in ("last.pt", "best.pt"):
+        whole, _ = read_checkpoint(tmp_path / "whole" / name)
+        again, _ = read_checkpoint(broken / name)
+        for key, value in whole.items():
+            assert torch.equal(value, again[key]), (name, key)
+    assert len((broken / "log.jsonl").read_text().splitlines()) == 3
 
 
 def test_what_is_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ def test_nonsense(small_bundle: Path) -> None:
     bundle = Bundle.open(small_bundle)
     with pytest.raises(UsageError, match="at least 1"):
         list(profile(bundle, batches=(0,)))
-    with pytest.raises(UsageError, match="at least 1"):
-        list(profile(bundle, threads=(0,)))
+    for threads in (0, 100_000):
+        with pytest.raises(UsageError, match="from 1 to 256"):
+            list(profile(bundle, threads=(threads,)))
     with pytest.raises(UsageError, match="positive"):
         list(profile(bundle, seconds=0))

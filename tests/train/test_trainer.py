@@ -10,12 +10,12 @@ import torch
 from mmn_edge import layouts, presets
 from mmn_edge.architecture import Architecture
 from mmn_edge.clips import Clip
-from mmn_edge.errors import DataError, MmnEdgeError
+from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.labels import Labels
 from mmn_edge.network import build_network, read_checkpoint
 from mmn_edge.train.data import SyntheticData
 from mmn_edge.train.recipe import Recipe
-from mmn_edge.train.trainer import Trainer
+from mmn_edge.train.trainer import EpochResult, Trainer
 
 ARCH = Architecture(num_classes=13, num_joints=44, width=16, depth=1, mlp_width=32)
 QUICK = Recipe(
@@ -86,16 +86,45 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
         assert torch.equal(value, two[key]), key
 
 
+def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
+    trainer(tmp_path, QUICK.with_values(epochs=1)).fit()
+    before = (tmp_path / "best.pt").read_bytes()
+    with pytest.raises(UsageError, match="--resume"):
+        trainer(tmp_path, QUICK.with_values(epochs=1)).fit()
+    assert (tmp_path / "best.pt").read_bytes() == before
+
+
+def test_a_finished_run_resumes_to_its_result(tmp_path: Path) -> None:
+    best = trainer(tmp_path, QUICK.with_values(epochs=2)).fit()
+    assert trainer(tmp_path, QUICK.with_values(epochs=2)).fit(resume=True) == best
+
+
+def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="does not exist"):
+        trainer(tmp_path / "none").fit(resume=True)
+    trainer(tmp_path, QUICK.with_values(epochs=1)).fit()
+    with pytest.raises(UsageError, match="another recipe"):
+        trainer(tmp_path, QUICK.with_values(epochs=2)).fit(resume=True)
+    (tmp_path / "last.pt").write_bytes((tmp_path / "best.pt").read_bytes())
+    with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
+        trainer(tmp_path, QUICK.with_values(epochs=1)).fit(resume=True)
+
+
 def test_too_few_clips_for_a_batch(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="smaller --batch-size"):
         trainer(tmp_path, size=5).fit()
 
 
 def test_a_checkpoint_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
-    (tmp_path / "best.pt").mkdir(parents=True)
-    with pytest.raises(MmnEdgeError, match=r"cannot write .*best\.pt"):
-        trainer(tmp_path).fit()
-    build_network(read_checkpoint(tmp_path / "last.pt")[0])
+    def block(result: EpochResult) -> None:
+        (tmp_path / "last.pt").rename(tmp_path / "kept.pt")
+        (tmp_path / "last.pt").mkdir()
+
+    with pytest.raises(MmnEdgeError, match=r"cannot write .*last\.pt"):
+        trainer(tmp_path).fit(on_epoch=block)
+    for name in ("best.pt", "kept.pt"):
+        build_network(read_checkpoint(tmp_path / name)[0])
+    assert not list(tmp_path.glob(".*partial*"))
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
