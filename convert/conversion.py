@@ -19,7 +19,7 @@ from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, wri
 from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
 from mmn_edge.convert.verification import Verification, as_features, compare, sample_windows, window_of
-from mmn_edge.errors import CheckpointError, LayoutError, UsageError
+from mmn_edge.errors import BundleError, CheckpointError, LayoutError, UsageError
 from mmn_edge.extras import load_onnxruntime
 from mmn_edge.files import sha256
 from mmn_edge.labels import Labels
@@ -163,6 +163,10 @@ def _identify(
 ) -> _Identity:
     """Settle layout, labels, window and stream from the request, the checkpoint's description, and its shapes."""
     arch = network.arch
+    trained_on = description.get("stream")
+    if trained_on is not None and stream not in (None, trained_on):
+        raise UsageError(f"{checkpoint} was trained on stream {trained_on}: leave --stream {stream} out")
+    stream = stream or trained_on
     if preset is None and description.get("layout"):
         identity = _from_description(description, stream, checkpoint)
     else:
@@ -171,6 +175,8 @@ def _identify(
             return _Identity(None, None, Labels.numbered(arch.num_classes), Window(), stream or "joint")
         chosen = presets.get(preset)
         names = labels.get(chosen.labels) if chosen.labels else Labels.numbered(arch.num_classes)
+        if description.get("labels"):
+            names = _described_labels(description, checkpoint)
         identity = _Identity(preset, layouts.get(chosen.layout), names, chosen.window, stream or "joint")
     layout = identity.layout
     if layout is not None and layout.num_joints != arch.num_joints:
@@ -193,7 +199,16 @@ def _described_options(description: dict[str, Any]) -> dict[str, Any]:
     """The architecture options that a checkpoint names of itself; anything else in it is not ours to judge."""
     options = description.get("options")
     known = {field.name for field in fields(Architecture)}
-    return {name: value for name, value in options.items() if name in known} if isinstance(options, dict) else {}
+    if not isinstance(options, dict):
+        return {}
+    return {name: value for name, value in options.items() if name in known and isinstance(value, int | str)}
+
+
+def _described_labels(description: dict[str, Any], checkpoint: Path) -> Labels:
+    try:
+        return Labels.from_dict(description["labels"])
+    except (BundleError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint} has a broken list of classes: {error}") from error
 
 
 def _from_description(description: dict[str, Any], stream: str | None, checkpoint: Path) -> _Identity:
@@ -201,9 +216,9 @@ def _from_description(description: dict[str, Any], stream: str | None, checkpoin
         return _Identity(
             preset=description.get("preset"),
             layout=layouts.get(description["layout"]),
-            labels=Labels.from_dict(description["labels"]),
+            labels=_described_labels(description, checkpoint),
             window=Window(**description["window"]),
-            stream=stream or description["stream"],
+            stream=stream or "joint",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(

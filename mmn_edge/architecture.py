@@ -115,8 +115,8 @@ class Architecture:
             return shape[axis]
 
         graph_joints = dim("MFM.0.blocks.0.gconv", 1)
-        people = int(options.get("num_people", 1))
-        if people < 1 or graph_joints % people:
+        people = options.get("num_people", 1)
+        if not isinstance(people, int) or people < 1 or graph_joints % people:
             raise UsageError(f"model option num_people={people} does not divide the checkpoint's {graph_joints} joints")
         inferred["num_people"] = people
         inferred["num_joints"] = graph_joints // people

@@ -26,6 +26,7 @@ __all__ = [
     "Bundle",
     "Manifest",
     "TensorSpec",
+    "bundle_files",
     "check_replaceable",
     "write_bundle",
 ]
@@ -108,7 +109,7 @@ class Manifest:
         def specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
             return tuple(TensorSpec(**{**entry, "shape": tuple(entry["shape"])}) for entry in entries)
 
-        return cls(
+        manifest = cls(
             schema_version=values["schema_version"],
             input=values["input"],
             inputs=specs(values["inputs"]),
@@ -125,6 +126,21 @@ class Manifest:
             verification=values["verification"],
             files=values["files"],
         )
+        manifest._check()
+        return manifest
+
+    def _check(self) -> None:
+        """Raise ValueError where parts of the manifest contradict one another."""
+        arch = self.architecture
+        if self.input not in ("keypoints", "features") or not self.inputs or self.inputs[0].name != self.input:
+            raise ValueError(f"input {self.input!r} is not the first of the inputs")
+        if len(self.labels) != arch.num_classes or not all(isinstance(name, str) for name in self.labels.classes):
+            raise ValueError(f"{len(self.labels)} class names for {arch.num_classes} classes")
+        if self.window.frames != arch.num_frames:
+            raise ValueError(f"a window of {self.window.frames} frames for a network of {arch.num_frames}")
+        order = self.preprocessing.order if self.preprocessing else ()
+        if order and sorted(order) != list(range(arch.num_joints)):
+            raise ValueError("the joint order is no permutation of the joints")
 
 
 @dataclass(frozen=True)
@@ -195,7 +211,7 @@ def check_replaceable(path: Path) -> None:
         BundleError: ``path`` holds something else, or a bundle together with other files.
     """
     if path.is_dir():
-        known = _bundle_files(path)
+        known = bundle_files(path)
         others = sorted(entry.name for entry in path.iterdir() if entry.name not in known)
         if not others:
             return
@@ -208,7 +224,7 @@ def check_replaceable(path: Path) -> None:
         raise BundleError(f"{path} exists and is no bundle, so it was left alone: choose another path with -o")
 
 
-def _bundle_files(path: Path) -> set[str]:
+def bundle_files(path: Path) -> set[str]:
     """The names of a bundle's own files, of whatever schema version; empty if the folder is no bundle."""
     try:
         values = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
@@ -246,5 +262,5 @@ class BundleWriter:
         values["files"] = {
             file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in sorted(self.folder.iterdir())
         }
-        text = json.dumps(values, indent=1, ensure_ascii=False)
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
         (self.folder / MANIFEST).write_text(text + "\n", encoding="utf-8")

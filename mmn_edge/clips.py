@@ -173,13 +173,24 @@ def _read_annotations(path: Path, split: str | None) -> tuple[tuple[Clip, ...], 
         known = content.get("split") or {}
         if not isinstance(known, dict) or split not in known:
             raise DataError(f"{path} has no split {split!r}: it has {', '.join(map(str, known)) or 'none'}")
-        wanted = set(known[split])
+        wanted = _names_of(known[split], path, split)
+        absent = wanted - {entry.get("frame_dir") for entry in entries}
+        if absent:
+            raise DataError(
+                f"{path}: split {split} names {len(absent)} clips that are not there, such as {min(absent)}"
+            )
         entries = [entry for entry in entries if entry.get("frame_dir") in wanted]
     names = content.get("class_names")
     if names is not None and not isinstance(names, list | tuple):
         raise DataError(f'{path}: "class_names" must be a list of names, not {names!r}')
     clips = tuple(_clip(entry, entry.get("label"), path) for entry in entries)
     return clips, tuple(str(name) for name in names) if names is not None else None
+
+
+def _names_of(split: Any, path: Path, name: str) -> set[str]:
+    if not isinstance(split, list | tuple | set | np.ndarray) or not all(isinstance(entry, str) for entry in split):
+        raise DataError(f"{path}: split {name} must be a list of clip names")
+    return set(split)
 
 
 def _clip(entry: dict[str, Any], label: Any, path: Path, *, use_scores: bool = True) -> Clip:

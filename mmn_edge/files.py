@@ -30,9 +30,16 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it takes the place of ``path`` when the block ends well."""
+    """Yield a temporary path beside ``path``; it takes the place of ``path`` when the block ends well.
+
+    A link stays, and what it leads to is replaced. A device or pipe (``/dev/null``, a FIFO) cannot be replaced: it is
+    yielded itself. What a killed process left beside ``path`` is not touched: it may be all there is of a recording.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
     partial = _partial(path)
     try:
         yield partial
@@ -78,10 +85,7 @@ def _remove_abandoned(path: Path) -> None:
         pid = entry.name.rpartition("-")[2]
         # Our own id: in a container a restarted process often gets the id of the one that was killed.
         if pid.isdigit() and (int(pid) == os.getpid() or not _alive(int(pid))):
-            if entry.is_dir():
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink(missing_ok=True)
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _alive(pid: int) -> bool:

@@ -10,6 +10,9 @@ from mmn_edge.errors import UsageError
 __all__ = ["PRESETS", "Preset", "Window", "get", "guess"]
 
 
+MIN_SECONDS, MAX_SECONDS = 0.01, 3600
+
+
 @dataclass(frozen=True)
 class Window:
     """How a live stream is cut: the last ``seconds`` of it, resampled to ``frames``, every ``stride`` seconds."""
@@ -19,11 +22,13 @@ class Window:
     stride: float = 0.25
 
     def __post_init__(self) -> None:
-        if not (self.seconds > 0 and self.stride > 0 and self.frames > 0):
+        if not (MIN_SECONDS <= self.seconds <= MAX_SECONDS and MIN_SECONDS <= self.stride <= MAX_SECONDS):
             raise UsageError(
-                f"a window of {self.seconds} s in {self.frames} frames every {self.stride} s makes no sense: "
-                "all three must be positive"
+                f"a window of {self.seconds} s every {self.stride} s makes no sense: both must be positive, from "
+                f"{MIN_SECONDS} to {MAX_SECONDS} s"
             )
+        if self.frames < 1:
+            raise UsageError(f"a window of {self.frames} frames makes no sense: it must be at least 1")
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 import numpy as np
 
 from mmn_edge import layouts
-from mmn_edge.errors import DataError
+from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.skeleton import FloatArray, Frame, Person
 
 __all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "read_frames", "write_frames"]
@@ -28,6 +27,12 @@ MAX_LINE = 4 * 1024 * 1024
 """Characters of a line at most: a frame of 16 persons with 543 joints in 3-D takes under 0.5 million."""
 
 MAX_PERSONS = 64
+
+MAX_TIME = 1e11
+"""Seconds: the year 5138. Larger numbers are milliseconds or nanoseconds."""
+
+MAX_COORDINATE = 1e30
+"""Of any unit; beyond it, differences no longer fit into float32."""
 
 
 def format_frame(frame: Frame) -> str:
@@ -80,14 +85,17 @@ def parse_frame(line: str, *, where: str) -> Frame:
     if not isinstance(values, dict) or not isinstance(values.get("persons"), list):
         raise DataError(f'{where} is no frame: it needs "time", "layout" and a list of "persons"')
     time = values.get("time")
-    if isinstance(time, bool) or not isinstance(time, int | float) or not abs(time) <= sys.float_info.max:
+    if isinstance(time, bool) or not isinstance(time, int | float) or not abs(time) <= MAX_TIME:
         raise DataError(f'{where}: "time" must be a number of seconds, not {time!r}')
     name = values.get("layout")
     if not isinstance(name, str):
         raise DataError(f'{where}: "layout" must name a skeleton layout, not {name!r}')
     if len(values["persons"]) > MAX_PERSONS:
         raise DataError(f"{where} holds {len(values['persons'])} persons; at most {MAX_PERSONS} are accepted")
-    layout = layouts.get(name)
+    try:
+        layout = layouts.get(name)
+    except LayoutError as error:
+        raise LayoutError(f"{where}: {error}") from None
     persons = tuple(_parse_person(person, layout, where) for person in values["persons"])
     ids = [person.id for person in persons]
     if len(set(ids)) != len(ids):
@@ -119,7 +127,7 @@ def _parse_person(values: Any, layout: layouts.Layout, where: str) -> Person:
     if keypoints.shape != (layout.num_joints, channels):
         raise DataError(f"{where}: a keypoint is not a list of {channels} numbers")
     seen = np.array([point is not None for point in points])
-    broken = np.flatnonzero(seen & ~np.isfinite(keypoints).all(axis=1))
+    broken = np.flatnonzero(seen & ~(np.abs(keypoints) <= MAX_COORDINATE).all(axis=1))
     if len(broken):
         raise DataError(
             f"{where}: person {identity}, joint {broken[0]} ({layout.joints[broken[0]]}) is NaN or infinite: "
@@ -144,7 +152,7 @@ def _parse_scores(values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], where:
 
 
 def _numbers(values: Any) -> FloatArray:
-    """Values of JSON as float32; ValueError or TypeError for text and booleans, which NumPy would take for numbers."""
+    """Values of JSON as float32; ValueError for text and lists of booleans, which NumPy would take too."""
     array = np.array(values)
     if array.dtype.kind not in "iufO":  # O: whole numbers beyond 64 bits
         raise ValueError(f"{array.dtype} is no number")

@@ -110,13 +110,16 @@ class Recognizer:
         return self._predict(frame.time, due, observation.latency_ms, began)
 
     def run(self, observations: Iterable[Observation]) -> Iterator[Prediction]:
-        """Predictions of a whole stream; one shorter than a window gives its only prediction at the end."""
-        last = 0.0
+        """Predictions of a whole stream; where it is shorter than a window, one for each person at its end."""
+        last, predicted = 0.0, False
         for observation in observations:
             last = observation.frame.time
-            yield from self.feed(observation)
-        short = [(person, window) for person, window in self._windows.items() if window.unfinished()]
-        yield from self._predict(last, short, {}, time.perf_counter())
+            for prediction in self.feed(observation):
+                predicted = True
+                yield prediction
+        if not predicted:
+            short = [(person, window) for person, window in self._windows.items() if window.unfinished()]
+            yield from self._predict(last, short, {}, time.perf_counter())
 
     def _push(self, frame: Frame) -> list[tuple[int, PersonWindow]]:
         """Add a frame to the windows of its persons; returns those that are due."""

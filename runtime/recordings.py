@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PacedSource", "RecordingSource", "SyntheticSource"]
 
+MAX_SLEEP = 86_400.0
+"""Seconds; the system's sleep takes no arbitrary number."""
+
 
 class RecordingSource:
     """Reads a recording, see :mod:`mmn_edge.recording`.
@@ -114,5 +117,5 @@ class PacedSource:
                 began = time.monotonic() - due
             delay = began + due - time.monotonic()
             if delay > 0:
-                time.sleep(delay)
+                time.sleep(min(delay, MAX_SLEEP))
             yield observation

@@ -22,6 +22,9 @@ class Sink(Protocol):
     def __exit__(self, *error: object) -> None:
         """End, and flush what is pending."""
 
+    def advance(self, time: float) -> None:
+        """Learn that the stream has come to ``time``, seconds; called for every frame."""
+
     def write(self, prediction: Prediction) -> None:
         """Take one prediction."""
 
@@ -38,6 +41,9 @@ class JsonLinesSink:
     def __exit__(self, *error: object) -> None:
         pass
 
+    def advance(self, time: float) -> None:
+        """Nothing to do: a line stays as it was written."""
+
     def write(self, prediction: Prediction) -> None:
         """Write one line."""
         self._file.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
@@ -48,9 +54,11 @@ class TableSink:
     """A table on a terminal, redrawn in place: for every person the five likeliest classes, and the latencies."""
 
     WIDTH = 24
+    KEPT_SECONDS = 3.0
 
     def __init__(self) -> None:
         self._latest: dict[int, Prediction] = {}
+        self._time = 0.0
         self._live: Any = None
 
     def __enter__(self) -> Self:
@@ -63,17 +71,26 @@ class TableSink:
     def __exit__(self, *error: object) -> None:
         self._live.__exit__(*error)
 
+    def advance(self, time: float) -> None:
+        """Move the clock; persons not predicted for three seconds of stream time vanish."""
+        self._time = time
+        kept = {k: p for k, p in self._latest.items() if time - p.time < self.KEPT_SECONDS}
+        if kept != self._latest:
+            self._latest = kept
+            self._live.update(self._render())
+
     def write(self, prediction: Prediction) -> None:
-        """Show one prediction; persons not predicted for three seconds of stream time vanish."""
+        """Show one prediction."""
         self._latest[prediction.person] = prediction
-        self._latest = {k: p for k, p in self._latest.items() if prediction.time - p.time < 3.0}
         self._live.update(self._render())
 
     def _render(self) -> Any:
         from rich.table import Table
 
-        newest = max((p.time for p in self._latest.values()), default=0.0)
-        table = Table(title=f"micro-actions at {newest:.1f} s", title_justify="left", expand=False)
+        title = f"micro-actions at {self._time:.1f} s"
+        if not self._latest:
+            title += ": waiting for somebody to be seen for a whole window"
+        table = Table(title=title, title_justify="left", expand=False)
         # Fixed widths, so that the table does not jump from one prediction to the next.
         for heading, width in (("person", 6), ("micro-action", 32), ("group", 10), ("probability", 7 + self.WIDTH)):
             table.add_column(heading, no_wrap=True, min_width=width)

@@ -12,6 +12,9 @@ from mmn_edge.skeleton import FloatArray
 
 __all__ = ["PersonWindow"]
 
+MAX_FRAMES = 16_384
+"""Frames kept at most, so that a stream whose clock stands still does not fill the memory."""
+
 TIME_SLACK = 1e-6
 """Seconds; time stamps that passed through decimal text may be off by less."""
 
@@ -30,8 +33,8 @@ class PersonWindow:
     def __init__(self, window: Window, bones: tuple[tuple[int, int], ...]) -> None:
         self._window = window
         self._bones = bones
-        self._times: deque[float] = deque()
-        self._keypoints: deque[FloatArray] = deque()
+        self._times: deque[float] = deque(maxlen=MAX_FRAMES)
+        self._keypoints: deque[FloatArray] = deque(maxlen=MAX_FRAMES)
         self._due = 0.0
         self._predicted = False
 
@@ -60,8 +63,7 @@ class PersonWindow:
             self._keypoints.popleft()
         if time < self._due - TIME_SLACK:
             return False
-        while self._due <= time + TIME_SLACK:
-            self._due += self._window.stride
+        self._due += self._window.stride * (1 + (time + TIME_SLACK - self._due) // self._window.stride)
         self._predicted = True
         return True
 

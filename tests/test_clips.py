@@ -206,7 +206,8 @@ def test_named_classes_count_even_where_no_clip_has_them() -> None:
         ({"annotations": []}, r"holds no clips in split train"),
         ({"annotations": [annotation()], "split": {"test": ["a"]}}, r"no split 'train': it has test"),
         ({"annotations": [annotation()]}, r"no split 'train': it has none"),
-        ({"annotations": [annotation("b")], "split": {"train": ["a"]}}, r"holds no clips in split train"),
+        ({"annotations": [annotation("b")], "split": {"train": ["a"]}}, r"names 1 clips that are not there, such as a"),
+        ({"annotations": [annotation()], "split": {"train": 3}}, r"split train must be a list of clip names"),
     ],
 )
 def test_splits_that_are_not_there(save: Save, content: Values, message: str) -> None:

@@ -113,15 +113,30 @@ def test_atomic_folder_keeps_the_earlier_folder_until_the_block_ends_and_when_it
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x [1]*.txt"])
-def test_a_kill_inside_atomic_file_keeps_the_old_one_and_the_next_run_cleans_up(tmp_path: Path, name: str) -> None:
+def test_a_kill_inside_atomic_file_keeps_the_old_one_and_what_was_written(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("old", encoding="utf-8")
     killed_inside(IN_FILE, path)
     assert path.read_text(encoding="utf-8") == "old"
     assert len(list(tmp_path.iterdir())) == 2
+    (left,) = (entry for entry in tmp_path.iterdir() if entry != path)
     with atomic_file(path) as partial:
         partial.write_text("new", encoding="utf-8")
-    assert content(tmp_path) == {name: "new"}
+    assert path.read_text(encoding="utf-8") == "new"
+    assert left.exists(), "it may be all there is of a recording"
+
+
+def test_a_link_stays_and_a_device_or_pipe_is_written_to(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old", encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with atomic_file(tmp_path / "link") as partial:
+        partial.write_text("new", encoding="utf-8")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text(encoding="utf-8") == "new"
+    os.mkfifo(tmp_path / "pipe")
+    with atomic_file(tmp_path / "pipe") as partial:
+        assert partial == (tmp_path / "pipe").resolve()
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.parametrize("name", ["x.bundle", "x [1]*.bundle"])

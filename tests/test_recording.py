@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from mmn_edge.errors import DataError, LayoutError
-from mmn_edge.recording import MAX_LINE, MAX_PERSONS, format_frame, parse_frame, read_frames
+from mmn_edge.recording import MAX_COORDINATE, MAX_LINE, MAX_PERSONS, format_frame, parse_frame, read_frames
 from mmn_edge.skeleton import FloatArray, Frame, Person
 
 JOINTS = 22
@@ -31,9 +31,9 @@ def bits(array: FloatArray) -> npt.NDArray[np.uint32]:
 
 
 def any_floats(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
-    """Float32 of all magnitudes: every bit pattern of a finite number is equally likely."""
+    """Float32 of all magnitudes: every bit pattern of a number up to 1e30 is equally likely."""
     values = rng.integers(0, 2**32, shape, dtype=np.uint32).view(np.float32)
-    return np.where(np.isfinite(values), values, np.float32(0.1))
+    return np.where(np.abs(values) <= MAX_COORDINATE, values, np.float32(0.1))
 
 
 @pytest.mark.parametrize("channels", [2, 3])
@@ -115,6 +115,7 @@ def test_a_person_of_whom_nothing_was_seen() -> None:
         (line(person(keypoints=[[1, 10**400]] * JOINTS)), "not a list of 2 numbers"),
         (line(person(keypoints=[[1, float("nan")]] * JOINTS)), "joint 0 .* is NaN or infinite: write null"),
         (line(person(keypoints=[[1, 1e300]] * JOINTS)), "joint 0 .* is NaN or infinite"),
+        (line(person(keypoints=[[1, 3.4e38]] * JOINTS)), "joint 0 .* is NaN or infinite"),
         (line(person(keypoints=[[1, None]] * JOINTS)), "joint 0 .* is NaN or infinite"),
         (line(person(scores=[1] * 21)), '"scores" must hold 22 numbers'),
         (line(person(scores=[-1] * JOINTS)), '"scores" must hold 22 numbers'),

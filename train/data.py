@@ -45,7 +45,7 @@ class AnnotatedData:
     """A data set on disk.
 
     Args:
-        path: What :func:`mmn_edge.clip_files.read_clips` reads.
+        path: What :func:`mmn_edge.clips.read_clips` reads.
         layout: The layout that its joints are in.
         names: Its classes; None takes the file's own names, or numbers.
         train: Name of the training split.
@@ -64,6 +64,9 @@ class AnnotatedData:
                 f"{path} has clips of {joints} joints, and layout {layout.name} has {layout.num_joints}: choose the "
                 "preset of this data set"
             )
+        shapes = {clip.keypoints.shape[1:] for clip in (training_set.clips[0], validation_set.clips[0])}
+        if len(shapes) > 1:
+            raise DataError(f"{path}: the splits {train} and {validation} differ in (V, C): {sorted(shapes)}")
         count = max(training_set.num_classes, validation_set.num_classes)
         if names is None:
             own = training_set.class_names

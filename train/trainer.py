@@ -156,8 +156,8 @@ class Trainer:
             value = float(loss.detach())
             if not np.isfinite(value):
                 raise MmnEdgeError(
-                    f"the loss became {value} in epoch {epoch + 1}, step {index + 1}: lower --lr; the last good "
-                    f"checkpoint is in {self.folder}"
+                    f"the loss became {value} in epoch {epoch + 1}, step {index + 1}: lower --lr; checkpoints of "
+                    f"earlier epochs, if any, are in {self.folder}"
                 )
             total += value
             on_step(index + 1, steps, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -50,7 +51,12 @@ for command in (train, convert, run, record, profile, layouts, demo):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; errors of :mod:`mmn_edge.errors` become one sentence and an exit code."""
+    """Run the command line and exit; errors of :mod:`mmn_edge.errors` become one sentence and an exit code.
+
+    To be asked to end, by systemd or a closed terminal, is treated as Ctrl-C: what was recorded is kept.
+    """
+    for name in ("SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.default_int_handler)
     sys.exit(_invoke(arguments))
 
 
@@ -63,6 +69,10 @@ def _invoke(arguments: Sequence[str] | None) -> Any:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        click.echo(f"mmn-edge: the system refused{place}: {error.strerror or error}", err=True)
+        return MmnEdgeError.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("mmn-edge: interrupted", err=True)
         return INTERRUPTED

@@ -9,7 +9,7 @@ import click
 
 from mmn_edge import presets
 from mmn_edge.architecture import parse_options
-from mmn_edge.cli.options import model_option, numbers
+from mmn_edge.cli.options import numbers
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
 
@@ -119,14 +119,12 @@ def convert(
 
 @click.command()
 @click.argument("bundle_path", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
-@model_option
 @click.option("--batch", default="1,2,4,8", show_default=True, help="Windows in a call, comma-separated.")
 @click.option("--threads", default=None, help="Thread counts, comma-separated.  [default: the backend's]")
 @click.option("--seconds", default=2.0, show_default=True, help="Time spent on each setting.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def profile(
     bundle_path: Path | None,
-    model: Path | None,
     batch: str,
     threads: str | None,
     seconds: float,
@@ -147,7 +145,7 @@ def profile(
     from mmn_edge.cli.options import find_bundle
     from mmn_edge.runtime.profiler import profile as measure
 
-    bundle = Bundle.open(find_bundle(bundle_path or model))
+    bundle = Bundle.open(find_bundle(bundle_path))
     batches = numbers(batch, "--batch")
     counts: list[int | None] = [*numbers(threads, "--threads")] if threads else [None]
     from rich.console import Console

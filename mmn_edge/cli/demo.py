@@ -16,7 +16,7 @@ from mmn_edge.cli import timeline
 from mmn_edge.errors import MmnEdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mmn_edge.synthetic import Segment
 
@@ -116,7 +116,7 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
     click.echo(f"a picture of it: {picture}")
     click.secho("\n4. latency", bold=True)
     click.echo(summary.strip())
-    click.echo(f"\nNext: mmn-edge run --camera 0 --model {bundle}   (needs: pip install 'mmn-edge[camera]')")
+    click.echo(f"\nNext: {sys.executable} -m mmn_edge run --camera 0 --model {bundle}   (needs the extra 'camera')")
 
 
 _COMMAND = [sys.executable, "-m", "mmn_edge"]
@@ -129,7 +129,7 @@ def _call(*arguments: str) -> None:
         raise click.exceptions.Exit(code)
 
 
-def _follow(process: subprocess.Popen[str], log: Path) -> Any:
+def _follow(process: subprocess.Popen[str], log: Path) -> Iterator[dict[str, Any]]:
     """Yield predictions as they are printed, keep them in a file, and show each change of mind."""
     shown = None
     with log.open("w", encoding="utf-8") as file:

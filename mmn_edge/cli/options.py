@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mmn_edge.bundle import MANIFEST
+from mmn_edge.bundle import MANIFEST, bundle_files
 from mmn_edge.errors import UsageError
 
 __all__ = ["find_bundle", "model_option", "numbers"]
@@ -28,7 +28,8 @@ def find_bundle(named: Path | None) -> Path:
     """
     if named is not None:
         return named
-    found = sorted(path.parent for path in Path.cwd().glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
+    folders = (path.parent for path in Path.cwd().glob(f"*/{MANIFEST}"))
+    found = sorted(folder for folder in folders if not folder.name.startswith(".") and bundle_files(folder))
     if len(found) == 1:
         return found[0].relative_to(Path.cwd())
     reason = f"this folder holds {len(found)} bundles" if found else "this folder holds no bundle"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import takewhile
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["record", "run"]
 
+LATENCIES_KEPT = 100_000
+"""The summary's percentiles are those of the newest ones, so that a stream may go on for ever."""
+
 SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on standard input, a video file, camera:0, or
     synthetic (a made-up person; synthetic:seconds=60,seed=3)."""
 
@@ -33,7 +37,8 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     {SOURCE_HELP}
 
     On a terminal a live table is shown; otherwise, or with --json, one JSON line per prediction is printed. A
-    prediction is made for every person each stride of stream time, once a whole window of them has been seen.
+    prediction is made for every person each stride of stream time, once a whole window of them has been seen; a
+    stream shorter than a window gives one at its end.
 
     \b
     Examples:
@@ -41,7 +46,7 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
       mmn-edge run --model model.bundle talk.avi --json > predictions.jsonl
       mmn-edge run --model model.bundle session.jsonl --speed 1
       sensor | mmn-edge run --model model.bundle -
-      mmn-edge run --model build/demo.bundle synthetic:seconds=30
+      mmn-edge run --model build/demo/demo.bundle synthetic:seconds=30
     """
 )
 @click.argument("source", required=False)
@@ -59,7 +64,12 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     type=click.FloatRange(min=0, min_open=True),
     help="Replay at this multiple of real time.  [default: as fast as possible]",
 )
-@click.option("--duration", type=float, metavar="SECONDS", help="Stop after this much of the stream.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop after this much of the stream.",
+)
 @click.option("--backend", metavar="NAME", help="What runs the model.  [default: onnxruntime]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of the backend.")
 def run(
@@ -80,7 +90,9 @@ def run(
     from mmn_edge.runtime.sink import JsonLinesSink, TableSink
     from mmn_edge.runtime.sources import open_source
 
-    stream = open_source(_source_name(source, camera), speed=speed)
+    name = _source_name(source, camera)
+    stream = open_source(name, speed=speed)
+    _keep_apart(name, output)
     bundle = Bundle.open(find_bundle(model))
     summary = _Summary()
     failure = None
@@ -102,7 +114,7 @@ def run(
             sink = TableSink()
         stack.enter_context(sink)
         try:
-            for prediction in recognizer.run(summary.watch(_limited(opened, duration))):
+            for prediction in recognizer.run(summary.watch(_limited(opened, duration), sink)):
                 summary.add(prediction)
                 sink.write(prediction)
         except KeyboardInterrupt:
@@ -145,7 +157,12 @@ def run(
     type=click.Path(dir_okay=False, path_type=Path),
     help="The recording to write.",
 )
-@click.option("--duration", type=float, metavar="SECONDS", help="Stop after this much of the stream.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop after this much of the stream.",
+)
 def record(source: str | None, camera: int | None, output: Path, duration: float | None) -> None:
     """See the decorator: the help text shares a paragraph with run."""
     from rich.console import Console
@@ -156,8 +173,7 @@ def record(source: str | None, camera: int | None, output: Path, duration: float
 
     name = _source_name(source, camera)
     stream = open_source(name)
-    if name == str(output):
-        raise UsageError(f"{output} is both source and output: name another file to write")
+    _keep_apart(name, output)
     frames, failure = 0, None
     with stream, atomic_file(output) as partial, partial.open("w", encoding="utf-8") as file:
         try:
@@ -184,20 +200,21 @@ class _Summary:
         self.frames = 0
         self.predictions = 0
         self.interrupted = False
-        self._latencies: dict[str, list[float]] = {}
+        self._latencies: dict[str, deque[float]] = {}
         self._began = time.perf_counter()
 
-    def watch(self, observations: Iterable[Observation]) -> Iterator[Observation]:
-        """Count frames on their way."""
+    def watch(self, observations: Iterable[Observation], sink: Sink) -> Iterator[Observation]:
+        """Count frames on their way, and tell the sink how late it is."""
         for observation in observations:
             self.frames += 1
+            sink.advance(observation.frame.time)
             yield observation
 
     def add(self, prediction: Prediction) -> None:
         """Count a prediction."""
         self.predictions += 1
         for stage, ms in prediction.latency_ms.items():
-            self._latencies.setdefault(stage, []).append(ms)
+            self._latencies.setdefault(stage, deque(maxlen=LATENCIES_KEPT)).append(ms)
 
     def text(self) -> str:
         """A few lines for standard error."""
@@ -218,6 +235,12 @@ def _source_name(source: str | None, camera: int | None) -> str:
     if (source is None) == (camera is None):
         raise UsageError("name one source: a recording, a video, -, synthetic, or --camera 0")
     return source if source is not None else f"camera:{camera}"
+
+
+def _keep_apart(source: str, output: Path | None) -> None:
+    """Refuse to write over what is read, however the two are spelled."""
+    if output is not None and output.exists() and Path(source).exists() and output.samefile(source):
+        raise UsageError(f"{output} is both source and output: name another file to write")
 
 
 def _limited(observations: Iterable[Observation], duration: float | None) -> Iterator[Observation]:

@@ -82,6 +82,8 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     name = preset or (SYNTHETIC if data == SYNTHETIC else None)
+    if data == SYNTHETIC and name != SYNTHETIC:
+        raise UsageError(f"{SYNTHETIC} data has a preset of its own: leave --preset {name} out")
     if name is None:
         raise UsageError(f"say what is in {data} with --preset: {', '.join(presets.PRESETS)}")
     chosen = presets.get(name)

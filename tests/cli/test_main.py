@@ -81,6 +81,13 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main(["fail"])
 
 
+def test_what_the_system_refuses_is_one_sentence() -> None:
+    result = mmn_edge_command("record", "synthetic:seconds=10", "-o", "/proc/nothing/here.jsonl")
+    assert result.returncode == 1
+    assert result.stderr.startswith("mmn-edge: the system refused /proc/nothing")
+    assert "Traceback" not in result.stderr
+
+
 def test_wrong_usage_is_exit_code_2() -> None:
     result = mmn_edge_command("convert")
     assert result.returncode == 2

@@ -160,12 +160,24 @@ def test_record_does_not_overwrite_before_it_has_anything(tmp_path: Path) -> Non
     target.write_text("precious")
     assert isinstance(invoke("record", source, "-o", target).exception, DataError)
     assert target.read_text() == "precious"
-    assert isinstance(invoke("record", target, "-o", target).exception, UsageError)
     assert target.read_text() == "precious"
 
 
-def test_ctrl_c_ends_a_recording_and_keeps_it(tmp_path: Path) -> None:
-    """Standard input that goes on for ever, as a sensor's does, and a user who has seen enough."""
+def test_the_source_is_not_written_over(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
+    source = tmp_path / "session.jsonl"
+    source.write_bytes(session_file.read_bytes())
+    elsewhere = tmp_path / "." / "link.jsonl"
+    elsewhere.symlink_to(source)
+    for command in (["record", source, "-o", elsewhere], ["run", "-m", small_bundle, source, "-o", elsewhere]):
+        result = invoke(*command)
+        assert isinstance(result.exception, UsageError)
+        assert "both source and output" in str(result.exception)
+    assert source.read_bytes() == session_file.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_recording_that_is_told_to_end_is_kept(number: signal.Signals, tmp_path: Path) -> None:
+    """Standard input that goes on for ever, as a sensor's does, and Ctrl-C, systemd, or a closed terminal."""
     target = tmp_path / "r.jsonl"
     command = [sys.executable, "-m", "mmn_edge", "record", "-", "-o", str(target)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -179,7 +191,7 @@ def test_ctrl_c_ends_a_recording_and_keeps_it(tmp_path: Path) -> None:
         assert time.monotonic() < until
         time.sleep(0.02)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, message = process.communicate(timeout=30)
     assert process.returncode == 0, message
     assert len(target.read_text().splitlines()) == 40

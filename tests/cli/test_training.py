@@ -85,7 +85,8 @@ def test_what_is_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (["nowhere.pkl", "--preset", "ma52"], DataError, "does not exist"),
         ([tmp_path / "d.pkl"], UsageError, "--preset"),
         ([tmp_path / "d.pkl", "--preset", "ma52"], DataError, "no readable pickle"),
-        (["synthetic", "--preset", "mars"], UsageError, "unknown preset"),
+        (["synthetic", "--preset", "ma52"], UsageError, "preset of its own"),
+        (["nowhere.pkl", "--preset", "mars"], UsageError, "unknown preset"),
         (["synthetic", "--width", "33", "--size", "13"], UsageError, "divisible"),
     ]:
         result = invoke("train", *arguments, "-o", tmp_path / "run")

@@ -127,6 +127,17 @@ def test_our_own_checkpoint_describes_itself(small_checkpoint: Path, small_bundl
     assert manifest.window.seconds == description["window"]["seconds"]
 
 
+def test_a_preset_does_not_overrule_what_the_checkpoint_knows(small_checkpoint: Path, tmp_path: Path) -> None:
+    content = torch.load(small_checkpoint, weights_only=True)
+    content["description"]["stream"] = "bone"
+    content["description"]["labels"]["classes"][1]["name"] = "nodding twice"
+    torch.save(content, tmp_path / "bone.pt")
+    manifest = convert(tmp_path / "bone.pt", tmp_path / "B", preset="synthetic").bundle.manifest
+    assert manifest.preprocessing is not None
+    assert manifest.preprocessing.stream == "bone"
+    assert manifest.labels.classes[1] == "nodding twice"
+
+
 def test_a_failed_verification_keeps_the_earlier_bundle(
     small_checkpoint: Path, small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,8 +197,10 @@ def test_what_does_not_fit_is_said(tmp_path: Path, small_checkpoint: Path) -> No
         convert(tmp_path / "net.pt", tmp_path / "B", preset="mars")
     with pytest.raises(UsageError, match="unknown input"):
         convert(tmp_path / "net.pt", tmp_path / "B", input_kind="pixels")
+    with pytest.raises(UsageError, match="was trained on stream joint"):
+        convert(small_checkpoint, tmp_path / "B", stream="bone")
     with pytest.raises(UsageError, match="unknown stream"):
-        convert(small_checkpoint, tmp_path / "B", stream="bones")
+        convert(tmp_path / "net.pt", tmp_path / "B", stream="bones", input_kind="features", preset="imigue")
     assert not (tmp_path / "B").exists()
 
 

@@ -88,6 +88,16 @@ def test_a_stream_shorter_than_a_window_gives_one_prediction(spy: tuple[Bundle, 
     assert len(predictions) == 1
 
 
+def test_a_person_who_passes_by_at_the_end_gets_none(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    observations = clip_observations(person=0)
+    time = observations[-1].frame.time
+    other = clip_observations(person=5)[:3]
+    passing = [Observation(Frame(time + 0.1 + k / 30, "ma52", o.frame.persons)) for k, o in enumerate(other)]
+    predictions = list(Recognizer(bundle, backend).run([*observations, *passing]))  # type: ignore[arg-type]
+    assert [p.person for p in predictions] == [0]
+
+
 def test_other_layouts_are_mapped_or_refused(spy: tuple[Bundle, Spy]) -> None:
     bundle, backend = spy
     halpe = get("halpe136")

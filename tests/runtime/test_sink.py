@@ -35,11 +35,19 @@ def test_the_table_shows_persons_and_forgets_those_who_left(capsys: pytest.Captu
         sink.write(prediction(1.0, person=7, label="waving"))
         sink.write(prediction(2.0, person=1))
         both = sink._render()
-        sink.write(prediction(4.5, person=1))
-    assert both.row_count == 4
+        sink.advance(4.5)  # person 7 was last predicted 3.5 s ago
+        one = sink._render()
+    assert (both.row_count, one.row_count) == (4, 2)
     shown = capsys.readouterr().out
     assert "micro-actions at 4.5 s" in shown
     assert "nodding" in shown
     assert "75.0%" in shown
     assert "infer 2.0 ms" in shown
     assert "waving" not in shown.split("micro-actions at 4.5 s")[-1]
+
+
+def test_the_table_clears_when_everybody_has_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with TableSink() as sink:
+        sink.write(prediction(1.0))
+        sink.advance(9.0)
+    assert "waiting for somebody" in capsys.readouterr().out.split("micro-actions at 9.0 s")[-1]

@@ -3,7 +3,7 @@ import pytest
 
 from mmn_edge.preprocess import uniform_indices
 from mmn_edge.presets import Window
-from mmn_edge.runtime.window import PersonWindow
+from mmn_edge.runtime.window import MAX_FRAMES, PersonWindow
 
 BONES = ((0, 1), (1, 2))
 
@@ -77,3 +77,18 @@ def test_unfinished_until_the_first_prediction() -> None:
     assert window.unfinished()
     window.push(1.0, frame(2))
     assert not window.unfinished()
+
+
+def test_large_time_stamps_and_small_strides_do_not_hang() -> None:
+    window = PersonWindow(Window(64, 2.0, 0.01), BONES)
+    start = 1.7e9  # seconds since 1970
+    assert len(due_times(window, [start + k / 10 for k in range(41)])) == 21
+    late = PersonWindow(Window(64, 2.0, 0.5), BONES)
+    assert due_times(late, [0.0, 0.9, 1.8, 2.7, 3.6]) == [2.7, 3.6]
+
+
+def test_a_clock_that_stands_still_does_not_fill_the_memory() -> None:
+    window = PersonWindow(Window(64, 2.0, 0.5), BONES)
+    for _ in range(MAX_FRAMES + 10):
+        window.push(0.0, frame(0))
+    assert len(window._times) == MAX_FRAMES
