@@ -24,7 +24,7 @@ from mmn_edge.extras import load_onnxruntime
 from mmn_edge.files import sha256
 from mmn_edge.labels import Labels
 from mmn_edge.network import MMN, build_network, read_checkpoint
-from mmn_edge.preprocess import Preprocessing, fill_missing
+from mmn_edge.preprocess import STREAMS, Preprocessing, fill_missing
 from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
 
@@ -93,6 +93,8 @@ def convert(
     """
     if input_kind not in INPUTS:
         raise UsageError(f"unknown input {input_kind!r}: choose one of {', '.join(INPUTS)}")
+    if stream not in (None, *STREAMS):
+        raise UsageError(f"unknown stream {stream!r}: choose one of {', '.join(STREAMS)}")
     check_replaceable(output)
     progress("reading the checkpoint")
     state, description = read_checkpoint(checkpoint)

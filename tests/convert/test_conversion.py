@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, small_checkpoint: Path) -> No
     with pytest.raises(UsageError, match="was trained on stream joint"):
         convert(small_checkpoint, tmp_path / "B", stream="bone")
     with pytest.raises(UsageError, match="unknown stream"):
-        convert(tmp_path / "net.pt", tmp_path / "B", stream="bones", input_kind="features", preset="imigue")
+        convert(small_checkpoint, tmp_path / "B", stream="bones")
     assert not (tmp_path / "B").exists()
 
 
