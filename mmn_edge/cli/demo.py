@@ -88,15 +88,11 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
     session = synthetic.script(seconds, seed)
     with atomic_file(stream) as partial, partial.open("w", encoding="utf-8") as file:
         recording.write_frames(file, session.frames())
-    process = subprocess.Popen(
-        [*_COMMAND, "run", "--model", str(bundle), str(stream), "--speed", str(speed), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    predictions = list(_follow(process, output / "predictions.jsonl"))
-    summary = process.stderr.read() if process.stderr else ""
-    if process.wait():
+    command = [*_COMMAND, "run", "--model", str(bundle), str(stream), "--speed", str(speed), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        predictions = list(_follow(process, output / "predictions.jsonl"))
+        summary = process.stderr.read() if process.stderr else ""
+    if process.returncode:
         raise MmnEdgeError(f"mmn-edge run failed with exit code {process.returncode}: {summary.strip()}")
 
     click.secho("\n3. recognised against the script", bold=True)

@@ -120,13 +120,14 @@ def run(
         except KeyboardInterrupt:
             summary.interrupted = True
         except (SourceError, DataError) as error:
+            if not summary.predictions:
+                raise  # nothing to keep: an earlier output file stays
             failure = error  # raised below: what was predicted until now is kept
         except BrokenPipeError:
             # The reader has gone, as in `mmn-edge run ... | head`: no error. Nothing is left to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
-    if failure is None or summary.predictions:
-        click.echo(summary.text(), err=True)
+    click.echo(summary.text(), err=True)
     if failure is not None:
         raise failure
     if summary.interrupted:

@@ -84,6 +84,14 @@ def test_predictions_before_a_broken_line_are_kept(small_bundle: Path, session_f
     assert predictions(target.read_text()) == predictions(whole.stdout)
 
 
+def test_a_run_without_predictions_leaves_an_earlier_output(small_bundle: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "source.jsonl", tmp_path / "p.jsonl"
+    source.write_text("broken\n")
+    target.write_text("precious")
+    assert isinstance(invoke("run", "-m", small_bundle, source, "-o", target).exception, DataError)
+    assert target.read_text() == "precious"
+
+
 def test_output_file_and_duration(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
     result = invoke("run", "-m", small_bundle, session_file, "-o", tmp_path / "p.jsonl", "--duration", 4)
     assert result.exit_code == 0
