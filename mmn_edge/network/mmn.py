@@ -12,20 +12,14 @@ say so.
 from __future__ import annotations
 
 import math
-import pickle
-import warnings
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmn_edge.architecture import NUM_SCALES, Architecture, key_problems
-from mmn_edge.errors import CheckpointError
+from mmn_edge.architecture import NUM_SCALES, Architecture
 
-__all__ = ["MMN", "build_network", "load_safely", "read_checkpoint"]
+__all__ = ["MMN"]
 
 STATISTICS_EPS = 1e-6
 
@@ -160,12 +154,14 @@ class Downsample(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.reduction = nn.Conv2d(width, width, (3, 1), stride=(2, 1), padding=(1, 0), padding_mode="replicate")
+        self.reduction = nn.Conv2d(width, width, (3, 1), stride=(2, 1))
         self.bn = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, T, V)`` to ``(N, C, T/2, V)``."""
-        out: Tensor = self.bn(self.reduction(x))
+        # T is even, so the stride never reaches the padding after the last frame. By hand, because torch.compile
+        # gets the strides of replication padding's gradient wrong (torch 2.13).
+        out: Tensor = self.bn(self.reduction(torch.cat([x[:, :, :1], x], dim=2)))
         return out
 
 
@@ -311,90 +307,3 @@ def _modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
     deviation = (centred.square().mean((2, 3), keepdim=True) * (count / (count - 1))).sqrt()
     modulated: Tensor = centred / (deviation + STATISTICS_EPS) * (1 + gamma) + beta
     return modulated
-
-
-def load_safely(path: Path | str) -> Any:
-    """Load a file of ``torch.save`` onto the CPU without running any code that it may hold.
-
-    Raises:
-        CheckpointError: The file is missing, damaged, or holds more than tensors and plain values.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist" if not path.exists() else f"{path} is no file")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported operand" in str(error) or "Unsupported class" in str(error):
-            reason = "holds objects other than tensors, which could run code, so it was not opened"
-        else:
-            reason = "is no readable checkpoint"
-        raise CheckpointError(
-            f"checkpoint {path} {reason}: save a plain state dict with torch.save(model.state_dict(), path)"
-        ) from error
-    except Exception as error:  # a damaged file can raise nearly anything
-        raise CheckpointError(f"checkpoint {path} is damaged or incomplete: {_first_line(error)}") from error
-
-
-def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a state dict, ours or the authors'.
-
-    Returns:
-        The state dict (on the CPU, float32, without a ``module.`` prefix) and our trainer's description of the model,
-        empty for files that were not written by ``mmn-edge train``.
-
-    Raises:
-        CheckpointError: See :func:`load_safely`; also if there is no state dict inside, or one that is not finite.
-    """
-    content = load_safely(path)
-    description: Any = None
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        description, content = content.get("description"), content["model"]
-    elif isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
-    ):
-        raise CheckpointError(f"checkpoint {path} holds no state dict (a mapping of names to tensors)")
-    if content and all(key.startswith("module.") for key in content):
-        content = {key.removeprefix("module."): value for key, value in content.items()}
-    state = {key: value.float() if value.is_floating_point() else value for key, value in content.items()}
-    for key, value in state.items():
-        if not torch.isfinite(value).all():
-            raise CheckpointError(f"checkpoint {path} holds NaN or infinite values in {key}")
-    return state, description if isinstance(description, dict) else {}
-
-
-def build_network(
-    state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, *, origin: str = "checkpoint"
-) -> MMN:
-    """Build the MMN that a state dict belongs to and load it strictly, in evaluation mode.
-
-    Args:
-        state: Key -> tensor as :func:`read_checkpoint` gives it.
-        options: Architecture options that shapes cannot tell, such as ``num_people`` and ``global_pool``.
-        origin: How errors name the checkpoint.
-
-    Raises:
-        CheckpointError: Missing, extra or misshapen keys, all listed.
-        UsageError: An option contradicts the shapes.
-    """
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
-    arch = Architecture.from_shapes(shapes, options)
-    with torch.device("meta"):
-        expected = {key: tuple(value.shape) for key, value in MMN(arch).state_dict().items()}
-    if problems := key_problems(shapes, expected):
-        raise CheckpointError(
-            f"{origin} does not fit an MMN with {arch.graph_joints} joints and {arch.num_classes} classes; "
-            f"{len(problems)} of its keys are wrong:\n  " + "\n  ".join(problems)
-        )
-    network = MMN(arch)
-    network.load_state_dict(dict(state), strict=True)
-    return network.eval()
-
-
-def _first_line(error: BaseException) -> str:
-    """The first sentence of an error whose text goes on for long."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]
