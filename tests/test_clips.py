@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmn_edge.clips import Clip, ClipSet, load_pickle, read_clips, splits
+from mmn_edge.clips import Clip, ClipSet, read_clips, splits
+from mmn_edge.pickles import load_pickle
 from mmn_edge.errors import DataError
 
 Values = dict[str, Any]

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mmn_edge.architecture import Architecture
 from mmn_edge.errors import CheckpointError, UsageError
-from mmn_edge.network import MMN, DropPath, build_network, read_checkpoint
+from mmn_edge.network import MMN, build_network, read_checkpoint
+from mmn_edge.network.mmn import DropPath
 
 SMALL = Architecture(num_classes=5, num_joints=6, width=16, depth=1, mlp_width=32, num_frames=16)
 State = dict[str, Tensor]
