@@ -19,8 +19,8 @@ STAGES = ("train", "convert", "runtime")
 
 ANYWHERE = {
     "core": {"numpy"},
-    "cli": {"click", "rich", "torch"},
-    "train": {"numpy", "torch"},
+    "cli": {"click", "rich", "torch", "yaml"},
+    "train": {"numpy", "torch", "yaml"},
     "convert": {"numpy", "torch", "onnx", "onnxruntime"},
     "runtime": {"numpy", "onnxruntime", "rich"},
 }

@@ -1,16 +1,46 @@
-"""The augmentations that the published training applies to a window, each with its own chance.
+"""Augmentation: of the raw clip before the window is taken, where it has an effect, and of the window.
 
-The published code also rotates, scales, shifts, jitters and reverses the clip, but after the window was taken, so
-these have no effect there and are left out here.
+The published code rotates, scales, shifts, jitters and reverses after the window was taken, where nothing of it
+reaches the network; :func:`erase` is what does. Shifts and scales are not here: min-max normalisation undoes them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from mmn_edge.layouts import Layout
+from mmn_edge.preprocess import fill_missing
 from mmn_edge.skeleton import FloatArray
+from mmn_edge.train.recipe import Augment
 
-__all__ = ["erase"]
+__all__ = ["augment", "crop", "erase"]
+
+
+def crop(keypoints: FloatArray, share: float, rng: np.random.Generator) -> FloatArray:
+    """A random run of at least ``share`` of the frames of ``(T, V, C)``."""
+    frames = len(keypoints)
+    if share >= 1:
+        return keypoints
+    length = max(1, round(frames * rng.uniform(share, 1.0)))
+    start = int(rng.integers(frames - length + 1))
+    return keypoints[start : start + length]
+
+
+def augment(keypoints: FloatArray, options: Augment, layout: Layout, rng: np.random.Generator) -> FloatArray:
+    """Change a clip ``(T, V, C)`` of finite keypoints at random; the result is finite and of the same shape."""
+    if options.mirror and rng.random() < options.mirror:
+        keypoints = _mirror(keypoints, layout)
+    if options.speed and len(keypoints) > 2:
+        clock = np.linspace(0.0, 1.0, len(keypoints)) ** np.exp(rng.uniform(-options.speed, options.speed))
+        keypoints = keypoints[np.rint(clock * (len(keypoints) - 1)).astype(np.int64)]
+    if options.drop_part or options.drop_frames:
+        keypoints = _hide(keypoints, options, layout, rng)
+    if options.rotate or options.tilt or options.shear or options.perspective:
+        keypoints = _view(keypoints, options, rng)
+    if options.noise:
+        extent = float(np.ptp(keypoints, axis=(0, 1)).max())
+        keypoints = keypoints + rng.normal(0.0, options.noise * extent, keypoints.shape)
+    return keypoints.astype(np.float32)
 
 
 def erase(window: FloatArray, probability: float, rng: np.random.Generator) -> FloatArray:
@@ -24,3 +54,59 @@ def erase(window: FloatArray, probability: float, rng: np.random.Generator) -> F
         start = int(rng.integers(0, max(window.shape[1] - length, 0) + 1))
         window[:, start : start + length] = 0.0
     return window
+
+
+def _mirror(keypoints: FloatArray, layout: Layout) -> FloatArray:
+    order = np.arange(layout.num_joints)
+    for one, other in layout.pairs:
+        order[[one, other]] = order[[other, one]]
+    mirrored = keypoints[:, order].copy()
+    mirrored[..., 0] *= -1
+    return mirrored
+
+
+def _hide(keypoints: FloatArray, options: Augment, layout: Layout, rng: np.random.Generator) -> FloatArray:
+    """Let a body part and some frames go missing, and fill them in as preprocessing does."""
+    hidden = np.zeros(keypoints.shape[:2], dtype=bool)
+    frames = len(keypoints)
+    if options.drop_part and rng.random() < options.drop_part:
+        limbs = [part for part in layout.parts.values() if len(part) <= layout.num_joints // 4]
+        if limbs:
+            part = limbs[rng.integers(len(limbs))]
+            length = frames if rng.random() < 0.5 else int(rng.integers(1, frames + 1))
+            start = int(rng.integers(frames - length + 1))
+            hidden[start : start + length, list(part)] = True
+    if options.drop_frames:
+        hidden |= (rng.random(frames) < rng.uniform(0, options.drop_frames))[:, None]
+    if not hidden.any() or hidden.all():
+        return keypoints
+    return fill_missing(np.where(hidden[..., None], np.float32(np.nan), keypoints), layout.bones)
+
+
+def _view(keypoints: FloatArray, options: Augment, rng: np.random.Generator) -> FloatArray:
+    """The clip as another camera would have seen it."""
+    channels = keypoints.shape[2]
+    centre = keypoints.mean(axis=(0, 1))
+    x = keypoints - centre
+    angle = np.deg2rad(rng.uniform(-options.rotate, options.rotate))
+    if channels == 2:
+        matrix = _plane(2, 0, 1, angle)
+    else:
+        tilts = np.deg2rad(rng.uniform(-options.tilt, options.tilt, 2))
+        matrix = _plane(3, 1, 2, tilts[0]) @ _plane(3, 0, 1, tilts[1]) @ _plane(3, 0, 2, angle)  # y is the vertical
+    off_diagonal = ~np.eye(channels, dtype=bool)
+    matrix = matrix @ (np.eye(channels) + rng.uniform(-options.shear, options.shear, matrix.shape) * off_diagonal)
+    x = x @ matrix.T
+    if options.perspective and channels == 2:
+        reach = np.abs(x).max() + 1e-9
+        x = x * (1 + (x / reach) @ (rng.uniform(-options.perspective, options.perspective, 2) / 2))[..., None]
+    moved: FloatArray = (x + centre).astype(np.float32)
+    return moved
+
+
+def _plane(size: int, one: int, other: int, angle: float) -> np.ndarray:  # type: ignore[type-arg]
+    """Rotation by ``angle`` in the plane of two axes."""
+    matrix = np.eye(size)
+    matrix[one, one] = matrix[other, other] = np.cos(angle)
+    matrix[one, other], matrix[other, one] = -np.sin(angle), np.sin(angle)
+    return matrix

@@ -1,14 +1,19 @@
-"""Clips as batches of windows."""
+"""Clips as batches of windows.
+
+All randomness is a function of the seed, the epoch and the clip: nothing depends on how many processes or workers
+prepare the batches, nor on whether a run was interrupted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from mmn_edge import clips as clip_files
 from mmn_edge import labels, layouts, synthetic
@@ -16,19 +21,26 @@ from mmn_edge.clips import Clip
 from mmn_edge.errors import DataError
 from mmn_edge.labels import Labels
 from mmn_edge.preprocess import Preprocessing, features, fill_missing, random_indices
-from mmn_edge.train.augmentation import erase
+from mmn_edge.train.augmentation import augment, crop, erase
+from mmn_edge.train.recipe import Recipe
 
 __all__ = [
     "AnnotatedData",
     "Batch",
     "SyntheticData",
     "TrainingData",
+    "TrainingWindows",
+    "class_shares",
     "evaluation_batches",
     "training_batches",
+    "training_order",
 ]
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Features ``(N, C, T, V, 1)``, time index ``(N, T)``, labels ``(N,)``."""
+
+Key = tuple[int, int]
+"""Epoch and index of a clip."""
 
 
 class TrainingData(Protocol):
@@ -62,7 +74,7 @@ class AnnotatedData:
         if joints != layout.num_joints:
             raise DataError(
                 f"{path} has clips of {joints} joints, and layout {layout.name} has {layout.num_joints}: choose the "
-                "preset of this data set"
+                "recipe of this data set"
             )
         shapes = {clip.keypoints.shape[1:] for clip in (training_set.clips[0], validation_set.clips[0])}
         if len(shapes) > 1:
@@ -76,6 +88,7 @@ class AnnotatedData:
         self.labels = names
         self._training = _filled(training_set.clips, layout)
         self.validation: Sequence[Clip] = _filled(validation_set.clips, layout)
+        self.empty = tuple(sorted(set(range(len(names))) - {clip.label for clip in self._training}))
 
     def epoch(self, number: int) -> Sequence[Clip]:
         """All training clips."""
@@ -88,11 +101,14 @@ class SyntheticData:
     def __init__(self, size: int, validation_size: int, seed: int) -> None:
         self.labels = labels.get("synthetic")
         self._size, self._seed = size, seed
+        self._latest: tuple[int, Sequence[Clip]] = (-1, ())
         self.validation: Sequence[Clip] = self._make(validation_size, 0)
 
     def epoch(self, number: int) -> Sequence[Clip]:
         """The clips of epoch ``number``, counted from 0."""
-        return self._make(self._size, number + 1)
+        if self._latest[0] != number:
+            self._latest = (number, self._make(self._size, number + 1))
+        return self._latest[1]
 
     def _make(self, size: int, number: int) -> list[Clip]:
         bones = layouts.get(synthetic.LAYOUT).bones
@@ -102,28 +118,73 @@ class SyntheticData:
         ]
 
 
+class TrainingWindows(Dataset[tuple[Any, Any, int]]):
+    """Augmented windows of training clips, by epoch and index."""
+
+    def __init__(
+        self, data: TrainingData, preprocessing: Preprocessing, layout: layouts.Layout, recipe: Recipe
+    ) -> None:
+        self._data, self._preprocessing, self._layout, self._recipe = data, preprocessing, layout, recipe
+
+    def __getitem__(self, key: Key) -> tuple[Any, Any, int]:
+        recipe = self._recipe
+        epoch, index = key
+        clip = self._data.epoch(epoch)[index]
+        rng = np.random.default_rng([recipe.seed, epoch, index])
+        keypoints = augment(crop(clip.keypoints, recipe.data.crop, rng), recipe.augment, self._layout, rng)
+        frames = recipe.model.frames
+        picked = random_indices(len(keypoints), frames, rng) if recipe.data.sampling == "random" else None
+        window, time = features(keypoints, self._preprocessing, frames=frames, indices=picked)
+        return erase(window, recipe.augment.erase, rng), time, clip.label
+
+
+def class_shares(clips: Sequence[Clip], classes: int) -> np.ndarray[Any, Any]:
+    """The share of each class ``(K,)`` among ``clips``."""
+    counts = np.bincount([clip.label for clip in clips], minlength=classes)
+    shares: np.ndarray[Any, Any] = counts / counts.sum()
+    return shares
+
+
+def training_order(clips: Sequence[Clip], recipe: Recipe, epoch: int, classes: int) -> np.ndarray[Any, Any]:
+    """Indices of the clips in the order in which an epoch sees them, each once unless classes are balanced."""
+    rng = np.random.default_rng([recipe.seed, epoch])
+    if not recipe.data.balance:
+        return rng.permutation(len(clips))
+    counts = np.bincount([clip.label for clip in clips], minlength=classes)
+    weights = np.array([float(counts[clip.label]) ** -recipe.data.balance for clip in clips])
+    return rng.choice(len(clips), size=len(clips), replace=True, p=weights / weights.sum())
+
+
 def training_batches(
-    clips: Sequence[Clip],
-    preprocessing: Preprocessing,
+    windows: TrainingWindows,
+    order: np.ndarray[Any, Any],
+    recipe: Recipe,
+    epoch: int,
     *,
-    batch_size: int,
-    frames: int,
-    sampling: str,
-    erase_probability: float,
-    rng: np.random.Generator,
+    rank: int = 0,
+    world: int = 1,
 ) -> Iterator[Batch]:
-    """Shuffled batches of sampled windows; the last incomplete batch is dropped."""
-    order = rng.permutation(len(clips))
-    for start in range(0, len(order) - batch_size + 1, batch_size):
-        windows, times, targets = [], [], []
-        for index in order[start : start + batch_size]:
-            clip = clips[index]
-            picked = random_indices(len(clip.keypoints), frames, rng) if sampling == "random" else None
-            window, time = features(clip.keypoints, preprocessing, frames=frames, indices=picked)
-            windows.append(erase(window, erase_probability, rng))
-            times.append(time)
-            targets.append(clip.label)
-        yield _batch(windows, times, targets)
+    """This process's micro-batches of an epoch, ``accumulate`` of them a step; the last incomplete batch is dropped.
+
+    Micro-batch ``m`` of a step is the same clips however many processes share the step.
+    """
+    optim = recipe.optim
+    micros = optim.accumulate * world
+    size = optim.batch_size // micros
+    mine = range(rank * optim.accumulate, (rank + 1) * optim.accumulate)
+    keys = [
+        [(epoch, int(index)) for index in order[start + m * size : start + (m + 1) * size]]
+        for start in range(0, len(order) - optim.batch_size + 1, optim.batch_size)
+        for m in mine
+    ]
+    loader: DataLoader[Any] = DataLoader(
+        windows,
+        batch_sampler=keys,
+        num_workers=recipe.data.workers,
+        collate_fn=_collate,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)
 
 
 def evaluation_batches(
@@ -132,11 +193,11 @@ def evaluation_batches(
     """All clips in order, as uniformly sampled windows."""
     for start in range(0, len(clips), batch_size):
         chosen = clips[start : start + batch_size]
-        pairs = [features(clip.keypoints, preprocessing, frames=frames) for clip in chosen]
-        yield _batch([x for x, _ in pairs], [t for _, t in pairs], [clip.label for clip in chosen])
+        yield _collate([(*features(clip.keypoints, preprocessing, frames=frames), clip.label) for clip in chosen])
 
 
-def _batch(windows: Sequence[np.ndarray], times: Sequence[np.ndarray], targets: Sequence[int]) -> Batch:  # type: ignore[type-arg]
+def _collate(entries: Sequence[tuple[Any, Any, int]]) -> Batch:
+    windows, times, targets = zip(*entries, strict=True)
     return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(times)), torch.tensor(targets)
 
 

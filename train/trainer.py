@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -12,33 +12,35 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 import mmn_edge
 from mmn_edge import layouts
-from mmn_edge.architecture import Architecture
 from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.files import atomic_file
 from mmn_edge.network import MMN, load_safely
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.presets import Window
-from mmn_edge.train.data import TrainingData, evaluation_batches, training_batches
-from mmn_edge.train.recipe import Recipe, learning_rate
+from mmn_edge.train.average import moving_average
+from mmn_edge.train.beginning import Beginning
+from mmn_edge.train.data import (
+    TrainingData,
+    TrainingWindows,
+    class_shares,
+    evaluation_batches,
+    training_batches,
+    training_order,
+)
+from mmn_edge.train.distribution import Processes
+from mmn_edge.train.journal import EpochResult, Journal
+from mmn_edge.train.objective import Objective
+from mmn_edge.train.recipe import Recipe
+from mmn_edge.train.schedule import learning_rate, parameter_groups
 
-__all__ = ["EpochResult", "Trainer"]
+__all__ = ["Trainer"]
 
 BEST, LAST = "best.pt", "last.pt"
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What an epoch brought."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float
-    accuracy: float
-    learning_rate: float
-    seconds: float
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -47,24 +49,26 @@ class Trainer:
 
     Attributes:
         data: Clips to train and validate on.
-        arch: The network's options.
-        recipe: How to train.
+        beginning: The network with its first weights, and how to train it.
         layout: The clips' layout.
-        stream: The stream to train on.
-        folder: Where ``best.pt``, ``last.pt`` and ``log.jsonl`` go.
-        preset: Name of the preset, for the checkpoint's description.
+        folder: Where ``best.pt``, ``last.pt`` and ``log.csv`` go.
         window: The live window that a bundle made from the checkpoint will use.
+        processes: This process and those that share the run.
+        tensorboard: Whether to write TensorBoard events too.
+        history: The results of the epochs so far.
     """
 
     data: TrainingData
-    arch: Architecture
-    recipe: Recipe
+    beginning: Beginning
     layout: layouts.Layout
-    stream: str
     folder: Path
-    preset: str
     window: Window
+    processes: Processes = field(default_factory=lambda: Processes(0, 1, torch.device("cpu")))
+    tensorboard: bool = False
     history: list[EpochResult] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.recipe, self.network, self.teacher = self.beginning.recipe, self.beginning.network, self.beginning.teacher
 
     def fit(
         self,
@@ -79,36 +83,29 @@ class Trainer:
             resume: Continue the run in the folder after its last whole epoch. On the CPU the weights are those that
                 the run would have reached unbroken, bit for bit. Without it a folder that holds a run is refused.
             on_step: Called with the step, the steps of the epoch, and the loss.
-            on_epoch: Called with each epoch's result.
+            on_epoch: Called with each epoch's result, in the first process only.
 
         Raises:
             UsageError: The folder holds a run, or the run to resume is another one.
             DataError: Too few clips for one batch.
             MmnEdgeError: The loss stopped being finite, or a checkpoint could not be written.
         """
-        recipe = self.recipe
-        torch.manual_seed(recipe.seed)
-        rng = np.random.default_rng(recipe.seed)
-        network = MMN(self.arch, drop_path=recipe.drop_path, head_drop=recipe.head_drop)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        recipe, device = self.recipe, self.processes.device
+        if recipe.optim.batch_size % (recipe.optim.accumulate * self.processes.world):
+            raise UsageError(
+                f"a batch of {recipe.optim.batch_size} cannot be shared evenly by {self.processes.world} processes of "
+                f"{recipe.optim.accumulate} micro-batches: change optim.batch_size"
+            )
+        self.network.to(device)
+        if self.teacher is not None:
+            self.teacher.to(device)
+        state = _State.begin(self.network, recipe)
         last = self.folder / LAST
         if resume:
-            self._restore(last, network, optimizer, rng)
+            self._restore(last, state)
         elif last.exists():
             raise UsageError(f"{self.folder} holds a run: continue it with --resume, or choose another folder with -o")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for epoch in range(len(self.history), recipe.epochs):
-            began = time.perf_counter()
-            train_loss, rate = self._train_epoch(epoch, network, optimizer, rng, on_step)
-            validation_loss, accuracy = self._validate(network)
-            result = EpochResult(epoch + 1, train_loss, validation_loss, accuracy, rate, time.perf_counter() - began)
-            self.history.append(result)
-            # The best one first: killed between the two, a resumed run trains this epoch again and saves it again.
-            if result == self.best:
-                self._save(BEST, network)
-            self._save(LAST, network, optimizer=optimizer, rng=rng)
-            self._write_log()
-            on_epoch(result)
+        self._loop(state, on_step, on_epoch)
         return self.best
 
     @property
@@ -116,111 +113,167 @@ class Trainer:
         """The epoch with the highest validation accuracy so far; of several the latest."""
         return max(self.history, key=lambda result: (result.accuracy, result.epoch))
 
-    def _train_epoch(
-        self,
-        epoch: int,
-        network: MMN,
-        optimizer: torch.optim.Optimizer,
-        rng: np.random.Generator,
-        on_step: Callable[[int, int, float], None],
-    ) -> tuple[float, float]:
-        """One pass over the data; returns the mean loss and the last learning rate."""
-        recipe = self.recipe
-        clips = self.data.epoch(epoch)
-        steps = len(clips) // recipe.batch_size
-        if steps == 0:
-            raise DataError(
-                f"the training split has {len(clips)} clips, fewer than one batch of {recipe.batch_size}: choose "
-                "a smaller --batch-size"
-            )
-        batches = training_batches(
-            clips,
-            self.preprocessing,
-            batch_size=recipe.batch_size,
-            frames=self.arch.num_frames,
-            sampling=recipe.sampling,
-            erase_probability=recipe.erase,
-            rng=rng,
-        )
-        criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        network.train()
-        total, rate = 0.0, recipe.lr
-        for index, (x, index_t, target) in enumerate(batches):
-            rate = learning_rate(recipe, epoch * steps + index, steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = criterion(network(x, index_t), target)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            value = float(loss.detach())
-            if not np.isfinite(value):
-                raise MmnEdgeError(
-                    f"the loss became {value} in epoch {epoch + 1}, step {index + 1}: lower --lr; checkpoints of "
-                    f"earlier epochs, if any, are in {self.folder}"
-                )
-            total += value
-            on_step(index + 1, steps, value)
-        return total / steps, rate
-
     @property
     def preprocessing(self) -> Preprocessing:
         """What turns a clip into the network's input."""
-        return Preprocessing.for_layout(self.layout, self.stream)
+        return Preprocessing.for_layout(self.layout, self.recipe.stream)
 
-    def _validate(self, network: MMN) -> tuple[float, float]:
+    def _loop(
+        self, state: _State, on_step: Callable[[int, int, float], None], on_epoch: Callable[[EpochResult], None]
+    ) -> None:
+        optim, first = self.recipe.optim, self.processes.first
+        shared = self.processes.share(self.network)
+        if optim.compile:
+            shared = torch.compile(shared)  # type: ignore[assignment]
+        shares = torch.from_numpy(class_shares(self.data.epoch(0), len(self.data.labels))).float()
+        objective = Objective(self.recipe, shares.to(self.processes.device), self.teacher)
+        journal = None
+        if first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            journal = Journal(self.folder, len(self.history), tensorboard=self.tensorboard)
+        for epoch in range(len(self.history), optim.epochs):
+            if self._patience_is_spent():
+                break
+            began = time.perf_counter()
+            train_loss, rate = self._train_epoch(epoch, shared, objective, state, on_step)
+            validation_loss, accuracy = self._validate(state.validated) if first else (0.0, 0.0)
+            # All processes keep the same history, so that all stop together.
+            validation_loss, accuracy = (
+                self.processes.mean(value) * self.processes.world for value in (validation_loss, accuracy)
+            )
+            seconds = time.perf_counter() - began
+            result = EpochResult(epoch + 1, train_loss, validation_loss, accuracy, rate, seconds)
+            self.history.append(result)
+            if journal is not None:
+                # The best one first: killed between the two, a resumed run trains this epoch again and saves it again.
+                if result == self.best:
+                    self._save(BEST, state)
+                self._save(LAST, state, resumable=True)
+                journal.write(self.history)
+                on_epoch(result)
+        if journal is not None:
+            journal.close()
+
+    def _patience_is_spent(self) -> bool:
+        patience = self.recipe.optim.patience
+        return bool(patience and self.history and len(self.history) - self.best.epoch >= patience)
+
+    def _train_epoch(
+        self,
+        epoch: int,
+        network: nn.Module,
+        objective: Objective,
+        state: _State,
+        on_step: Callable[[int, int, float], None],
+    ) -> tuple[float, float]:
+        """One pass over the data; returns the mean loss and the last learning rate."""
+        recipe, processes = self.recipe, self.processes
+        optim, device = recipe.optim, processes.device
+        clips = self.data.epoch(epoch)
+        steps = len(clips) // optim.batch_size
+        if steps == 0:
+            raise DataError(
+                f"the training split has {len(clips)} clips, fewer than one batch of {optim.batch_size}: choose "
+                "a smaller one with --set optim.batch_size=.."
+            )
+        order = training_order(clips, recipe, epoch, len(self.data.labels))
+        windows = TrainingWindows(self.data, self.preprocessing, self.layout, recipe)
+        batches = training_batches(windows, order, recipe, epoch, rank=processes.rank, world=processes.world)
+        self._train_mode(network)
+        total, rate = 0.0, optim.lr
+        for index in range(steps):
+            rate = learning_rate(optim, epoch * steps + index, steps)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
+            state.optimizer.zero_grad(set_to_none=True)
+            value = 0.0
+            for part in range(optim.accumulate):
+                micro = processes.rank * optim.accumulate + part
+                # Dropout and mixup depend on where in the run this is, not on what ran before in this process.
+                seeds = np.random.SeedSequence([recipe.seed, epoch, index, micro])
+                torch.manual_seed(int(seeds.generate_state(1)[0]))
+                x, index_t, target = (tensor.to(device, non_blocking=True) for tensor in next(batches))
+                final = part == optim.accumulate - 1
+                waiting = contextlib.nullcontext() if final or processes.world == 1 else network.no_sync()  # type: ignore[operator]
+                with waiting:
+                    with torch.autocast(device.type, PRECISIONS[optim.precision], enabled=optim.precision != "fp32"):
+                        loss = objective(network, x, index_t, target, np.random.default_rng(seeds))
+                    state.scaler.scale(loss / optim.accumulate).backward()  # type: ignore[no-untyped-call]
+                value += float(loss.detach()) / optim.accumulate
+            value = processes.mean(value)
+            if not np.isfinite(value):
+                raise MmnEdgeError(
+                    f"the loss became {value} in epoch {epoch + 1}, step {index + 1}: lower optim.lr; checkpoints of "
+                    f"earlier epochs, if any, are in {self.folder}"
+                )
+            state.step(optim.clip_norm)
+            total += value
+            if processes.first:
+                on_step(index + 1, steps, value)
+        return total / steps, rate
+
+    def _train_mode(self, network: nn.Module) -> None:
+        network.train()
+        if self.recipe.qat.enabled and self.recipe.qat.freeze_norm:
+            for module in network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def _validate(self, network: nn.Module) -> tuple[float, float]:
         """Cross-entropy and top-1 accuracy on the validation clips."""
         network.eval()
         loss, hits, count = 0.0, 0, 0
+        device = self.processes.device
         with torch.inference_mode():
-            for x, index_t, target in evaluation_batches(
-                self.data.validation, self.preprocessing, batch_size=64, frames=self.arch.num_frames
+            for batch in evaluation_batches(
+                self.data.validation, self.preprocessing, batch_size=64, frames=self.recipe.model.frames
             ):
+                x, index_t, target = (tensor.to(device) for tensor in batch)
                 logits = network(x, index_t)
                 loss += float(nn.functional.cross_entropy(logits, target, reduction="sum"))
                 hits += int((logits.argmax(1) == target).sum())
                 count += len(target)
         return loss / count, hits / count
 
-    def _save(
-        self,
-        name: str,
-        network: MMN,
-        *,
-        optimizer: torch.optim.Optimizer | None = None,
-        rng: np.random.Generator | None = None,
-    ) -> None:
-        """Write a checkpoint that describes itself; with an optimizer and a generator, one to resume from."""
-        content: dict[str, Any] = {"model": network.state_dict(), "description": self._description()}
-        if optimizer is not None and rng is not None:
-            content["training"] = {
-                "optimizer": optimizer.state_dict(),
-                "torch_rng": torch.get_rng_state(),
-                "numpy_rng": json.dumps(rng.bit_generator.state),  # as text: it holds 128-bit numbers
-                "history": [asdict(result) for result in self.history],
-            }
+    def _save(self, name: str, state: _State, *, resumable: bool = False) -> None:
+        """Write a checkpoint that describes itself; a resumable one holds all that training goes on from."""
+        content: dict[str, Any] = {"model": state.model(), "description": self._description()}
+        if resumable:
+            content["training"] = {**state.to_dict(), "history": [asdict(result) for result in self.history]}
         path = self.folder / name
         try:
             with atomic_file(path) as partial:
                 torch.save(content, partial)
         except (OSError, RuntimeError) as error:
-            raise MmnEdgeError(f"cannot write {path}: {error}; the checkpoint of the epoch before is intact") from error
+            reason = str(error).splitlines()[0]
+            raise MmnEdgeError(
+                f"cannot write {path}: {reason}; the checkpoint of the epoch before is intact: make room, then go on "
+                "with --resume"
+            ) from error
 
     def _description(self) -> dict[str, Any]:
         """What a checkpoint says of itself, so that ``mmn-edge convert`` needs nothing else."""
-        return {
-            "preset": self.preset,
+        arch = self.network.arch
+        values = {
+            "preset": self.recipe.preset,
             "layout": self.layout.name,
             "labels": self.data.labels.to_dict(),
             "window": asdict(self.window),
-            "stream": self.stream,
-            "options": {"num_people": self.arch.num_people, "global_pool": self.arch.global_pool},
+            "stream": self.recipe.stream,
+            "options": {
+                "num_people": arch.num_people,
+                "global_pool": arch.global_pool,
+                "num_frames": arch.num_frames,
+            },
             "recipe": self.recipe.to_dict(),
             "result": asdict(self.history[-1]),
             "tools": {"mmn-edge": mmn_edge.__version__, "torch": str(torch.__version__)},
         }
+        if self.beginning.kept is not None:
+            values["quantization"] = {"method": "qat", "kept": list(self.beginning.kept)}
+        return values
 
-    def _restore(self, path: Path, network: MMN, optimizer: torch.optim.Optimizer, rng: np.random.Generator) -> None:
+    def _restore(self, path: Path, state: _State) -> None:
         """Take up the run that ``path`` belongs to, after checking that it is this one."""
         content = load_safely(path)
         try:
@@ -233,14 +286,63 @@ class Trainer:
                     f"the run in {self.folder} has another {' and '.join(changed)}: resume it with the options that "
                     "it was started with, or choose another folder with -o"
                 )
-            network.load_state_dict(content["model"])
-            optimizer.load_state_dict(training["optimizer"])
-            torch.set_rng_state(training["torch_rng"])
-            rng.bit_generator.state = json.loads(training["numpy_rng"])
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            state.restore(training)
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise CheckpointError(f"{path} is no checkpoint to resume from: {error}") from error
 
-    def _write_log(self) -> None:
-        """All epochs so far, one a line; written anew, because a resumed run may repeat an epoch."""
-        with atomic_file(self.folder / "log.jsonl") as partial:
-            partial.write_text("".join(json.dumps(asdict(r)) + "\n" for r in self.history), encoding="utf-8")
+
+@dataclass
+class _State:
+    """All that changes from step to step; randomness is a function of the step, so no generator is among it."""
+
+    network: MMN
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: AveragedModel | None
+
+    @classmethod
+    def begin(cls, network: MMN, recipe: Recipe) -> _State:
+        device = next(network.parameters()).device
+        return cls(
+            network,
+            torch.optim.AdamW(parameter_groups(network, recipe.optim), lr=recipe.optim.lr),
+            torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16"),
+            moving_average(network, recipe.optim.ema) if recipe.optim.ema else None,
+        )
+
+    @property
+    def validated(self) -> nn.Module:
+        """The network that is validated and saved."""
+        return self.network if self.average is None else self.average
+
+    def step(self, clip_norm: float) -> None:
+        """Apply the gradients."""
+        if clip_norm:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.network.parameters(), clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def model(self) -> dict[str, Any]:
+        """The state dict to use: the average where there is one."""
+        source: nn.Module = self.network if self.average is None else self.average.module
+        return source.state_dict()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What training goes on from."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+        }
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """The inverse of :meth:`to_dict`."""
+        self.network.load_state_dict(values["network"])
+        self.optimizer.load_state_dict(values["optimizer"])
+        self.scaler.load_state_dict(values["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(values["average"])

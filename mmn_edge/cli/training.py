@@ -1,4 +1,4 @@
-"""``mmn-edge train``."""
+"""``mmn-edge train`` and ``mmn-edge recipes``."""
 
 from __future__ import annotations
 
@@ -7,138 +7,204 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge import presets
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
 
 if TYPE_CHECKING:
+    from mmn_edge.layouts import Layout
     from mmn_edge.train.data import TrainingData
+    from mmn_edge.train.journal import EpochResult
     from mmn_edge.train.recipe import Recipe
-    from mmn_edge.train.trainer import EpochResult, Trainer
+    from mmn_edge.train.trainer import Trainer
 
-__all__ = ["train"]
+__all__ = ["recipes", "train"]
 
 SYNTHETIC = "synthetic"
 
 
 @click.command()
 @click.argument("data")
+@click.option("--recipe", "name", metavar="NAME", help="A recipe of 'mmn-edge recipes', or a .yaml file of your own.")
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a recipe's field. Repeatable.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
-@click.option(
-    "--preset",
-    metavar="NAME",
-    help=f"Layout, classes and recipe: {', '.join(presets.PRESETS)}. Needed for files.",
-)
-@click.option("--stream", type=click.Choice(STREAMS), default="joint", show_default=True)
+@click.option("--stream", type=click.Choice(STREAMS), help="[default: the recipe's]")
+@click.option("--epochs", type=click.IntRange(min=1), help="[default: the recipe's]")
+@click.option("--seed", type=click.IntRange(min=0), help="[default: the recipe's]")
+@click.option("--from", "initial", type=click.Path(path_type=Path), help="Start from this checkpoint's weights.")
+@click.option("--qat", is_flag=True, help="Quantization-aware fine-tuning of the checkpoint given with --from.")
 @click.option("--train-split", default="train", show_default=True, help="Name of the training split.")
 @click.option("--val-split", help="Name of the validation split.  [default: val, or test where there is no val]")
-@click.option("--epochs", type=click.IntRange(min=1), help="[default: the recipe's]")
-@click.option("--batch-size", type=click.IntRange(min=2), help="[default: the recipe's]")
-@click.option("--lr", type=float, help="Peak learning rate.  [default: the recipe's]")
-@click.option("--seed", type=click.IntRange(min=0), help="[default: the recipe's]")
-@click.option("--width", type=click.IntRange(min=16), help="Channels of the network.  [default: the recipe's]")
-@click.option("--depth", type=click.IntRange(min=1), help="Blocks at each of the four scales.  [default: the recipe's]")
-@click.option("--size", default=1040, show_default=True, help="Synthetic clips an epoch.")
+@click.option("--size", type=click.IntRange(min=13), default=1040, show_default=True, help="Synthetic clips an epoch.")
 @click.option("--resume", is_flag=True, help="Continue the run in the folder after its last whole epoch.")
+@click.option("--device", metavar="NAME", help="cpu, cuda or cuda:1.  [default: a GPU where there is one]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of PyTorch.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard events beside log.csv.")
 def train(
     data: str,
+    name: str | None,
+    changes: tuple[str, ...],
     output: Path | None,
-    preset: str | None,
-    stream: str,
+    stream: str | None,
+    epochs: int | None,
+    seed: int | None,
+    initial: Path | None,
+    qat: bool,
     train_split: str,
     val_split: str | None,
-    epochs: int | None,
-    batch_size: int | None,
-    lr: float | None,
-    seed: int | None,
-    width: int | None,
-    depth: int | None,
     size: int,
     resume: bool,
+    device: str | None,
     threads: int | None,
+    tensorboard: bool,
 ) -> None:
-    """Train MMN on DATA: an annotation pickle, a folder in the authors' format, or the word synthetic.
+    """Train MMN on DATA: a data set as 'mmn-edge data check' reads it, or the word synthetic.
 
     After each epoch the validation accuracy is shown; best.pt and last.pt in the run's folder describe themselves, so
-    that mmn-edge convert needs nothing else.
+    that mmn-edge convert and evaluate need nothing else. Several GPUs or hosts: start it with torchrun.
 
     \b
     Examples:
       mmn-edge train synthetic
-      mmn-edge train nw_ucla.pkl --preset nw-ucla -o runs/ucla
-      mmn-edge train data/MA52 --preset ma52 --stream bone -o runs/ma52-bone
-      mmn-edge train data/MA52 --preset ma52 --stream bone -o runs/ma52-bone --resume
+      mmn-edge train nw_ucla.pkl --recipe nw-ucla-joint -o runs/ucla
+      mmn-edge train data/MA52 --recipe ma52-joint --stream bone -o runs/ma52-bone
+      mmn-edge train data/MA52 --recipe ma52-joint --set optim.lr=5e-4 --set optim.precision=bf16
+      mmn-edge train nw_ucla.pkl --recipe nw-ucla-joint -o runs/ucla --resume
+      mmn-edge train nw_ucla.pkl --recipe nw-ucla-joint --qat --from runs/ucla/best.pt -o runs/ucla-int8
+      torchrun --nproc-per-node 4 -m mmn_edge train data/MA52 --recipe ma52-joint
     """
     require("torch", extra="train", purpose="Training")
     import torch
 
-    from mmn_edge import layouts
-    from mmn_edge.architecture import Architecture
-    from mmn_edge.train import recipe as recipes
+    from mmn_edge import layouts, presets
+    from mmn_edge.train import recipe as recipe_files
+    from mmn_edge.train.beginning import begin
+    from mmn_edge.train.distribution import joined
     from mmn_edge.train.trainer import Trainer
 
     if threads is not None:
         torch.set_num_threads(threads)
-    name = preset or (SYNTHETIC if data == SYNTHETIC else None)
-    if data == SYNTHETIC and name != SYNTHETIC:
-        raise UsageError(f"{SYNTHETIC} data has a preset of its own: leave --preset {name} out")
+    if data == SYNTHETIC and name is None:
+        name = SYNTHETIC
+    own_layout = None if data == SYNTHETIC else _own_layout(Path(data))
     if name is None:
-        raise UsageError(f"say what is in {data} with --preset: {', '.join(presets.PRESETS)}")
-    chosen = presets.get(name)
-    layout = layouts.get(chosen.layout)
-    recipe = recipes.get(name).with_values(
-        width=width, depth=depth, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed
+        if own_layout is None:
+            raise UsageError(
+                f"say how to train on {data} with --recipe: {', '.join(recipe_files.names())}, or a .yaml file"
+            )
+        name = "custom"
+    shortcuts = {"stream": stream, "optim.epochs": epochs, "seed": seed}
+    recipe = recipe_files.load(
+        name, (*changes, *(f"{field}={value}" for field, value in shortcuts.items() if value is not None)), qat=qat
     )
-    source = _data(data, chosen, recipe, train_split, val_split, size)
-    channels = source.validation[0].keypoints.shape[2]
-    arch = Architecture(
-        num_classes=len(source.labels),
-        num_joints=layout.num_joints,
-        in_channels=channels,
-        width=recipe.width,
-        depth=recipe.depth,
-        mlp_width=2 * recipe.width,
-    )
-    folder = output or Path("runs") / f"{name}-{stream}"
-    trainer = Trainer(source, arch, recipe, layout, stream, folder, name, chosen.window)
-    click.echo(
-        f"training on {data}: {len(source.labels)} classes, {len(source.validation)} validation clips, "
-        f"{recipe.epochs} epochs -> {folder}",
-        err=True,
-    )
-    best = _fit(trainer, recipe.epochs, resume)
-    click.echo(f"best validation accuracy {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}")
+    if recipe.qat.enabled and initial is None:
+        raise UsageError("quantization-aware training fine-tunes a trained network: name its checkpoint with --from")
+    if (data == SYNTHETIC) != (recipe.preset == SYNTHETIC):
+        raise UsageError(f"recipe {name} is not for {data}: synthetic data and its recipe belong together")
+    preset = presets.get(recipe.preset) if recipe.preset else None
+    layout_name = preset.layout if preset else own_layout
+    if layout_name is None:
+        raise UsageError(
+            f"{data} does not say its layout, and recipe {name} names no preset: choose one with --set preset=.., or "
+            "import the data with 'mmn-edge data import', which writes the layout"
+        )
+    layout = layouts.get(layout_name)
+    window = preset.window if preset else presets.Window()
+    source = _data(data, layout, preset, recipe, train_split, val_split, size)
+    folder = output or Path("runs") / (recipe.name if stream is None else f"{recipe.name}-{stream}")
+    with joined(device) as processes:
+        trainer = Trainer(
+            source, begin(source, layout, recipe, initial), layout, folder, window, processes, tensorboard
+        )
+        if processes.first:
+            click.echo(
+                f"training on {data}: {len(source.epoch(0))} clips, {len(source.labels)} classes, "
+                f"{len(source.validation)} validation clips, "
+                f"{trainer.recipe.optim.epochs} epochs on {processes.device} -> {folder}",
+                err=True,
+            )
+            for problem in _warnings(source):
+                click.echo(f"warning: {problem}", err=True)
+        best = _fit(trainer, resume)
+        if processes.first:
+            click.echo(f"best validation accuracy {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Show NAME as changed. Repeatable.")
+def recipes(name: str | None, changes: tuple[str, ...]) -> None:
+    """List the training recipes, or show all fields of the recipe NAME.
+
+    \b
+    Examples:
+      mmn-edge recipes
+      mmn-edge recipes paper                             every field, explained
+      mmn-edge recipes nw-ucla-joint --set optim.lr=1e-3
+    """
+    from mmn_edge.train import recipe as recipe_files
+
+    if name is None:
+        width = max(map(len, recipe_files.names()))
+        for entry in recipe_files.names():
+            first = recipe_files.text(entry).splitlines()[0].lstrip("# ")
+            click.echo(f"{entry:{width}}  {first}")
+        return
+    if name == "paper" and not changes:
+        click.echo(recipe_files.text(name), nl=False)
+        return
+    recipe = recipe_files.load(name, changes)
+    import yaml
+
+    values = recipe.to_dict()
+    values.pop("name")
+    click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
+
+
+def _own_layout(path: Path) -> str | None:
+    from mmn_edge import clips
+
+    if not path.exists():
+        raise DataError(f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC}")
+    return getattr(clips.read_clips(path), "layout", None) if path.is_file() else None
 
 
 def _data(
     data: str,
-    preset: presets.Preset,
+    layout: Layout,
+    preset: object,
     recipe: Recipe,
     train_split: str,
     val_split: str | None,
     size: int,
 ) -> TrainingData:
-    from mmn_edge import clips, labels, layouts
+    from mmn_edge import clips, labels, presets
     from mmn_edge.train.data import AnnotatedData, SyntheticData
 
     if data == SYNTHETIC:
         return SyntheticData(size, max(size // 2, 13), recipe.seed)
     path = Path(data)
-    if not path.exists():
-        raise DataError(f"{data} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC}")
     if val_split is None:
         val_split = "val" if "val" in clips.splits(path) else "test"
-    names = labels.get(preset.labels) if preset.labels else None
-    return AnnotatedData(path, layouts.get(preset.layout), names, train_split, val_split)
+    named = preset.labels if isinstance(preset, presets.Preset) else None
+    return AnnotatedData(path, layout, labels.get(named) if named else None, train_split, val_split)
 
 
-def _fit(trainer: Trainer, epochs: int, resume: bool) -> EpochResult:
+def _warnings(source: TrainingData) -> list[str]:
+    """What is odd about the training data, without being wrong."""
+    found = {clip.label for clip in source.epoch(0)}
+    empty = [name for index, name in enumerate(source.labels.classes) if index not in found]
+    if not empty:
+        return []
+    return [f"{len(empty)} classes have no training clip and cannot be learned: {', '.join(empty)}"]
+
+
+def _fit(trainer: Trainer, resume: bool) -> EpochResult:
     """Train with a progress bar and a line an epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    epochs = trainer.recipe.optim.epochs
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -146,7 +212,9 @@ def _fit(trainer: Trainer, epochs: int, resume: bool) -> EpochResult:
         TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, disable=not trainer.processes.first
+    ) as progress:
         task = progress.add_task("epoch 1", total=None, loss=float("nan"))
 
         def on_step(step: int, steps: int, loss: float) -> None:

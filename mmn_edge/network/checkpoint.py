@@ -14,6 +14,7 @@ from torch import Tensor
 from mmn_edge.architecture import Architecture, key_problems
 from mmn_edge.errors import CheckpointError
 from mmn_edge.network.mmn import MMN
+from mmn_edge.network.quantization import enable, quantize, range_key, sites, split_state
 
 __all__ = ["build_network", "load_safely", "read_checkpoint"]
 
@@ -73,7 +74,11 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def build_network(
-    state: Mapping[str, Tensor], options: Mapping[str, Any] | None = None, *, origin: str = "checkpoint"
+    state: Mapping[str, Tensor],
+    options: Mapping[str, Any] | None = None,
+    *,
+    origin: str = "checkpoint",
+    quantized: bool = True,
 ) -> MMN:
     """Build the MMN that a state dict belongs to and load it strictly, in evaluation mode.
 
@@ -81,12 +86,15 @@ def build_network(
         state: Key -> tensor as :func:`read_checkpoint` gives it.
         options: Architecture options that shapes cannot tell, such as ``num_people`` and ``global_pool``.
         origin: How errors name the checkpoint.
+        quantized: Whether a checkpoint with int8 ranges becomes a network with fake quantization; False gives the same
+            weights in floating point. Plain checkpoints give the plain network either way.
 
     Raises:
         CheckpointError: Missing, extra or misshapen keys, all listed.
         UsageError: An option contradicts the shapes.
     """
-    shapes = {key: tuple(value.shape) for key, value in state.items()}
+    plain, ranges = split_state(state)
+    shapes = {key: tuple(value.shape) for key, value in plain.items()}
     arch = Architecture.from_shapes(shapes, options)
     with torch.device("meta"):
         expected = {key: tuple(value.shape) for key, value in MMN(arch).state_dict().items()}
@@ -96,8 +104,21 @@ def build_network(
             f"{len(problems)} of its keys are wrong:\n  " + "\n  ".join(problems)
         )
     network = MMN(arch)
-    network.load_state_dict(dict(state), strict=True)
+    network.load_state_dict(plain, strict=True)
+    if ranges and quantized:
+        _restore_ranges(network, ranges, origin)
     return network.eval()
+
+
+def _restore_ranges(network: MMN, ranges: Mapping[str, Tensor], origin: str) -> None:
+    """Quantize the layers that a checkpoint has int8 ranges for."""
+    names = sites(network)
+    for name, amax in ranges.items():
+        if name not in names or amax.shape != () or not amax > 0:
+            raise CheckpointError(f"{origin} holds a broken int8 range for {name}: quantize the model again")
+    quantize(network, [name for name in names if name not in ranges])
+    network.load_state_dict({range_key(name): amax for name, amax in ranges.items()}, strict=False)
+    enable(network)
 
 
 def _first_line(error: BaseException) -> str:

@@ -74,6 +74,20 @@ class MSM(nn.Module):
         return out
 
 
+class JointMixing(nn.Module):
+    """Multiply each head group of channels along joints by its own V x V matrix, ``Block.gconv``."""
+
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, x: Tensor, gconv: Tensor) -> Tensor:
+        """Map ``(N, C/4, T, V)`` with matrices ``(heads, V, V)`` to ``(N, C/4, T, V)``."""
+        batch, channels, frames, joints = x.shape
+        grouped = x.reshape(batch, self.heads, (channels // self.heads) * frames, joints)
+        return torch.matmul(grouped, gconv.transpose(1, 2)).reshape(batch, channels, frames, joints)
+
+
 class Block(nn.Module):
     """Motion-guided skeletal-temporal former block (section 3.2 of the paper)."""
 
@@ -81,11 +95,11 @@ class Block(nn.Module):
         super().__init__()
         width, joints, heads = arch.width, arch.graph_joints, arch.num_heads
         half, quarter = width // 2, width // 4
-        self.heads = heads
         self.split = (quarter, quarter, half)
         self.norm_1 = nn.LayerNorm(width)
         self.mapping = nn.Linear(width, width)
         self.gconv = nn.Parameter(torch.eye(joints).repeat(heads, 1, 1))
+        self.joint_mixing = JointMixing(heads)
         self.tconv = nn.Conv2d(quarter, quarter, (3, 1), padding=(1, 0), groups=heads)
         self.Motion = nn.Sequential(
             nn.Conv2d(half, half, (3, 1), padding=(1, 0), groups=half, bias=False),
@@ -113,7 +127,7 @@ class Block(nn.Module):
         mapped = self.mapping(self.norm_1(x)).permute(0, 3, 1, 2)
         skeleton_in, temporal_in, motion_in = mapped.split(self.split, dim=1)
 
-        skeleton = self._mix_joints(skeleton_in)
+        skeleton = self.joint_mixing(skeleton_in, self.gconv)
         temporal = self.tconv(temporal_in)
         motion = self.Motion(_forward_difference(motion_in))
 
@@ -127,12 +141,6 @@ class Block(nn.Module):
         x = x + self.drop_path(self.proj(aggregated))
         x = x + self.drop_path(self.mlp(self.norm_2(x)))
         return x.permute(0, 3, 1, 2)
-
-    def _mix_joints(self, x: Tensor) -> Tensor:
-        """Multiply each head group of ``(N, C/4, T, V)`` along joints by its own V x V matrix."""
-        batch, channels, frames, joints = x.shape
-        grouped = x.reshape(batch, self.heads, (channels // self.heads) * frames, joints)
-        return torch.matmul(grouped, self.gconv.transpose(1, 2)).reshape(batch, channels, frames, joints)
 
 
 class Scale(nn.Module):
@@ -258,7 +266,8 @@ class MMN(nn.Module):
         """Embed features ``(N, C_in, T, V, M)`` as ``(N, C, T, M * V)``, people-major."""
         x = x.permute(0, 1, 2, 4, 3).flatten(3)
         embedded: Tensor = self.projection(x) + self.positional(index_t)
-        return embedded
+        # Joints and frames together, channels last, is how the blocks' norms and linear layers read their input.
+        return embedded.contiguous(memory_format=torch.channels_last) if self.training else embedded
 
     def positional(self, index_t: Tensor) -> Tensor:
         """The positional term ``(N or 1, C, T, V)``: time code times ``STPE`` (a product, as published)."""
@@ -300,10 +309,14 @@ def _forward_difference(x: Tensor) -> Tensor:
 
 
 def _modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
-    """Normalise ``(N, C, T, V)`` over (T, V) with the unbiased deviation, then scale and shift."""
+    """Normalise ``(N, C, T, V)`` over (T, V) with the unbiased deviation, then scale and shift.
+
+    The statistics are taken in float32 whatever ``x`` is: sums of squares come near the end of half precision's range.
+    """
     gamma, beta = gamma_beta.chunk(2, dim=1)
     count = x.shape[2] * x.shape[3]
-    centred = x - x.mean((2, 3), keepdim=True)
+    exact = x.float()
+    centred = exact - exact.mean((2, 3), keepdim=True)
     deviation = (centred.square().mean((2, 3), keepdim=True) * (count / (count - 1))).sqrt()
-    modulated: Tensor = centred / (deviation + STATISTICS_EPS) * (1 + gamma) + beta
+    modulated: Tensor = (centred / (deviation + STATISTICS_EPS)).to(x.dtype) * (1 + gamma) + beta
     return modulated

@@ -4,11 +4,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mmn_edge import labels, layouts
+from mmn_edge.clips import Clip
 from mmn_edge.errors import DataError
 from mmn_edge.preprocess import Preprocessing, features
-from mmn_edge.train.data import AnnotatedData, SyntheticData, evaluation_batches, training_batches
+from mmn_edge.train.data import (
+    AnnotatedData,
+    SyntheticData,
+    TrainingWindows,
+    class_shares,
+    evaluation_batches,
+    training_batches,
+    training_order,
+)
+from mmn_edge.train.recipe import Recipe, load
+
+UCLA = layouts.get("nw-ucla")
+JOINT = Preprocessing.for_layout(UCLA, "joint")
 
 
 def annotations(path: Path, **changes: Any) -> Path:
@@ -27,11 +41,19 @@ def annotations(path: Path, **changes: Any) -> Path:
     return path
 
 
+def data(tmp_path: Path) -> AnnotatedData:
+    return AnnotatedData(annotations(tmp_path / "d.pkl"), UCLA, None, "train", "test")
+
+
+def small(*changes: str) -> Recipe:
+    return load("paper", ["model.frames=16", "optim.batch_size=4", *changes])
+
+
 def test_annotated_data(tmp_path: Path) -> None:
-    data = AnnotatedData(annotations(tmp_path / "d.pkl"), layouts.get("nw-ucla"), None, "train", "test")
-    assert data.labels.classes == ("a", "b", "c")
-    assert [clip.name for clip in data.epoch(0)] == [f"c{i}" for i in range(6)]
-    assert [clip.label for clip in data.validation] == [0, 1, 2]
+    source = data(tmp_path)
+    assert source.labels.classes == ("a", "b", "c")
+    assert [clip.name for clip in source.epoch(0)] == [f"c{i}" for i in range(6)]
+    assert [clip.label for clip in source.validation] == [0, 1, 2]
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
@@ -39,57 +61,79 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="20 joints, and layout ma52 has 44"):
         AnnotatedData(path, layouts.get("ma52"), labels.get("ma52"), "train", "test")
     with pytest.raises(DataError, match="no split 'val'"):
-        AnnotatedData(path, layouts.get("nw-ucla"), None, "train", "val")
-    two = annotations(tmp_path / "two.pkl", class_names=["a", "b"])
-    with pytest.raises(DataError, match="there are 2 classes"):
-        AnnotatedData(two, layouts.get("nw-ucla"), None, "train", "test")
+        AnnotatedData(path, UCLA, None, "train", "val")
+    path = annotations(tmp_path / "e.pkl", class_names=None)
+    assert len(AnnotatedData(path, UCLA, None, "train", "test").labels) == 3
+    with pytest.raises(DataError, match="labels up to 2, and the preset names 2"):
+        AnnotatedData(path, UCLA, labels.Labels(("a", "b")), "train", "test")
 
 
-def test_training_batches_hold_each_clip_once_and_drop_the_rest(tmp_path: Path) -> None:
-    layout = layouts.get("nw-ucla")
-    data = AnnotatedData(annotations(tmp_path / "d.pkl"), layout, None, "train", "test")
-    preprocessing = Preprocessing.for_layout(layout, "joint")
-
-    def batches(seed: int) -> list[Any]:
-        rng = np.random.default_rng(seed)
-        return list(
-            training_batches(
-                data.epoch(0),
-                preprocessing,
-                batch_size=4,
-                frames=64,
-                sampling="random",
-                erase_probability=0.0,
-                rng=rng,
-            )
-        )
-
-    (first,) = batches(0)
-    assert first[0].shape == (4, 3, 64, 20, 1)
-    assert first[1].shape == (4, 64)
-    assert first[2].shape == (4,)
-    assert (first[1].diff(dim=1) >= 0).all()
-    (again,) = batches(0)
-    (other,) = batches(1)
-    assert (first[0] == again[0]).all()
-    assert not (first[0] == other[0]).all()
+def test_synthetic_epochs_differ_and_come_from_the_seed() -> None:
+    one, two = SyntheticData(26, 13, 1), SyntheticData(26, 13, 1)
+    assert np.array_equal(one.epoch(3)[5].keypoints, two.epoch(3)[5].keypoints)
+    assert not np.array_equal(one.epoch(3)[5].keypoints, one.epoch(4)[5].keypoints[: len(one.epoch(3)[5].keypoints)])
+    assert len(one.validation) == 13
+    assert np.isfinite(one.epoch(0)[0].keypoints).all()
 
 
-def test_evaluation_batches_are_the_published_windows(tmp_path: Path) -> None:
-    layout = layouts.get("nw-ucla")
-    data = AnnotatedData(annotations(tmp_path / "d.pkl"), layout, None, "train", "test")
-    preprocessing = Preprocessing.for_layout(layout, "bone")
-    batches = list(evaluation_batches(data.validation, preprocessing, batch_size=2, frames=64))
-    assert [len(batch[2]) for batch in batches] == [2, 1]
-    expected, time = features(data.validation[2].keypoints, preprocessing)
-    np.testing.assert_array_equal(batches[1][0][0], expected)
-    np.testing.assert_array_equal(batches[1][1][0], time)
+def test_windows_are_a_function_of_seed_epoch_and_clip(tmp_path: Path) -> None:
+    source = data(tmp_path)
+    recipe = small("data.crop=0.5", "augment.rotate=20", "augment.erase=0.5")
+    windows = TrainingWindows(source, JOINT, UCLA, recipe)
+    x, time, label = windows[(3, 4)]
+    assert x.shape == (3, 16, 20, 1)
+    assert time.shape == (16,)
+    assert label == 1
+    again = TrainingWindows(source, JOINT, UCLA, recipe)
+    again[(0, 1)]
+    assert np.array_equal(again[(3, 4)][0], x)
+    assert not np.array_equal(windows[(4, 4)][0], x)
 
 
-def test_synthetic_data_is_new_every_epoch_and_the_same_every_run() -> None:
-    one, two = SyntheticData(26, 13, seed=3), SyntheticData(26, 13, seed=3)
-    for a, b in zip(one.epoch(0), two.epoch(0), strict=True):
-        np.testing.assert_array_equal(a.keypoints, b.keypoints)
-        assert np.isfinite(a.keypoints).all()
-    names = [{clip.name for clip in one.epoch(e)} for e in range(3)] + [{clip.name for clip in one.validation}]
-    assert len(set.union(*names)) == 3 * 26 + 13
+def test_a_plain_recipe_gives_the_published_window(tmp_path: Path) -> None:
+    source = data(tmp_path)
+    x, time, _ = TrainingWindows(source, JOINT, UCLA, small("data.sampling=uniform"))[(0, 2)]
+    expected = features(source.epoch(0)[2].keypoints, JOINT, frames=16)
+    assert np.array_equal(x, expected[0])
+    assert np.array_equal(time, expected[1])
+
+
+def test_batches_are_the_same_however_many_share_them(tmp_path: Path) -> None:
+    source = data(tmp_path)
+
+    def batches(recipe: Recipe, rank: int, world: int) -> list[torch.Tensor]:
+        windows = TrainingWindows(source, JOINT, UCLA, recipe)
+        order = training_order(source.epoch(0), recipe, 5, 3)
+        return [x for x, _, _ in training_batches(windows, order, recipe, 5, rank=rank, world=world)]
+
+    (whole,) = batches(small(), 0, 1)
+    assert whole.shape == (4, 3, 16, 20, 1)
+    halves = batches(small("optim.accumulate=2"), 0, 1)
+    ranks = [batches(small(), rank, 2)[0] for rank in (0, 1)]
+    for parts in (halves, ranks):
+        assert torch.equal(torch.cat(parts), whole)
+    (worker,) = batches(small("data.workers=1"), 0, 1)
+    assert torch.equal(worker, whole)
+
+
+def test_an_epoch_sees_every_clip_once(tmp_path: Path) -> None:
+    clips = data(tmp_path).epoch(0)
+    one, two = (training_order(clips, small(), epoch, 3) for epoch in (0, 1))
+    assert sorted(one) == sorted(two) == list(range(6))
+    assert list(one) != list(two)
+
+
+def test_balancing_draws_rare_classes_more_often() -> None:
+    clips = [Clip(str(i), int(i >= 90), np.zeros((1, 20, 3), np.float32)) for i in range(100)]
+    labels_of = np.array([clip.label for clip in clips])
+    for balance, share in ((0.5, 0.25), (1.0, 0.5)):
+        orders = [training_order(clips, small(f"data.balance={balance}"), epoch, 3) for epoch in range(50)]
+        assert np.mean(labels_of[np.concatenate(orders)]) == pytest.approx(share, abs=0.03)
+    assert class_shares(clips, 3).tolist() == pytest.approx([0.9, 0.1, 0.0])
+
+
+def test_evaluation_keeps_the_order_and_the_last_clips(tmp_path: Path) -> None:
+    source = data(tmp_path)
+    batches = list(evaluation_batches(source.validation, JOINT, batch_size=2, frames=16))
+    assert [len(target) for _, _, target in batches] == [2, 1]
+    assert torch.cat([target for _, _, target in batches]).tolist() == [0, 1, 2]

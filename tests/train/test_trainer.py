@@ -1,4 +1,4 @@
-import json
+import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,111 +8,149 @@ import pytest
 import torch
 
 from mmn_edge import layouts, presets
-from mmn_edge.architecture import Architecture
 from mmn_edge.clips import Clip
 from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.labels import Labels
 from mmn_edge.network import build_network, read_checkpoint
-from mmn_edge.train.data import SyntheticData
-from mmn_edge.train.recipe import Recipe
-from mmn_edge.train.trainer import EpochResult, Trainer
+from mmn_edge.train.beginning import begin
+from mmn_edge.train.journal import EpochResult
+from mmn_edge.train.recipe import Recipe, load
+from mmn_edge.train.trainer import Trainer
 
-ARCH = Architecture(num_classes=13, num_joints=44, width=16, depth=1, mlp_width=32)
-QUICK = Recipe(
-    epochs=2,
-    batch_size=13,
-    lr=5e-3,
-    warmup_epochs=0,
-    weight_decay=0.0,
-    drop_path=0.0,
-    head_drop=0.0,
-    sampling="uniform",
-)
+JHMDB = layouts.get("jhmdb")
+TINY = ["model.width=16", "model.depth=1", "model.frames=16", "optim.epochs=2", "optim.batch_size=8"]
+PLAIN = ["optim.warmup_epochs=0", "optim.weight_decay=0", "model.drop_path=0", "model.head_drop=0", "optim.lr=1e-2"]
 
 
-def trainer(folder: Path, recipe: Recipe = QUICK, size: int = 52) -> Trainer:
-    layout = layouts.get("ma52")
-    data = SyntheticData(size, 26, recipe.seed)
-    return Trainer(data, ARCH, recipe, layout, "joint", folder, "synthetic", presets.get("synthetic").window)
+def recipe(*changes: str) -> Recipe:
+    return load("paper", [*TINY, *PLAIN, *changes])
 
 
 class EasyData:
-    """Standing still against waving all ten fingers."""
+    """Standing still against waving both arms."""
 
-    labels = Labels(("still", "moving"))
-
-    def __init__(self) -> None:
+    def __init__(self, labels: Labels | None = None) -> None:
+        self.labels = labels or Labels(("still", "moving"))
         rng = np.random.default_rng(0)
-        pose = rng.normal(300, 60, (44, 2))
+        pose = rng.normal(300, 60, (15, 2))
         clips = []
-        for index in range(96):
-            keypoints = pose + rng.normal(0, 1, (64, 44, 2))
+        for index in range(64):
+            keypoints = pose + rng.normal(0, 1, (30, 15, 2))
             if index % 2:
-                swing = 40 * np.sin(np.arange(64) / rng.uniform(1, 2) + rng.uniform(0, 6))
-                keypoints[:, 32:] += swing[:, None, None]
+                swing = 120 * np.sin(np.arange(30) / rng.uniform(1, 2) + rng.uniform(0, 6))
+                keypoints[:, 7:9] += swing[:, None, None]
             clips.append(Clip(str(index), index % 2, keypoints.astype(np.float32)))
-        self.training, self.validation = clips[:64], clips[64:]
+        self.training, self.validation = clips[:40], clips[40:]
 
     def epoch(self, number: int) -> Sequence[Clip]:
         return self.training
 
 
+def trainer(folder: Path, chosen: Recipe | None = None, checkpoint: Path | None = None, **options: bool) -> Trainer:
+    data = EasyData()
+    beginning = begin(data, JHMDB, chosen or recipe(), checkpoint)
+    return Trainer(data, beginning, JHMDB, folder, presets.Window(), **options)
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path)[0]
+
+
 def test_training_learns_and_writes_checkpoints_that_describe_themselves(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    arch = replace(ARCH, num_classes=2)
-    recipe = QUICK.with_values(epochs=6, batch_size=8)
-    window = presets.get("synthetic").window
-    run = Trainer(EasyData(), arch, recipe, layouts.get("ma52"), "joint", tmp_path, "synthetic", window)
+    run = trainer(tmp_path, recipe("optim.epochs=8"))
     best = run.fit(on_step=lambda step, steps, loss: seen.append((step, steps)))
-    assert seen[:8] == [(step, 8) for step in range(1, 9)]
+    assert seen[:5] == [(step, 5) for step in range(1, 6)]
     assert best.accuracy > 0.9
     assert best.accuracy == max(result.accuracy for result in run.history)
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [entry["epoch"] for entry in log] == [1, 2, 3, 4, 5, 6]
+    with (tmp_path / "log.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == list("12345678")
     state, description = read_checkpoint(tmp_path / "best.pt")
-    assert build_network(state).arch == arch
-    assert description["preset"] == "synthetic"
+    network = build_network(state, description["options"])
+    assert network.arch == run.network.arch
     assert description["result"]["epoch"] == best.epoch
-    assert description["recipe"]["lr"] == 5e-3
+    assert description["recipe"]["optim"]["lr"] == 1e-2
+    assert description["layout"] == "jhmdb"
     assert not list(tmp_path.glob(".*partial*"))
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    chosen = recipe("optim.epochs=1", "model.drop_path=0.3", "data.mixup=0.4", "augment.noise=0.01")
     for name in ("one", "two"):
-        trainer(tmp_path / name, QUICK.with_values(epochs=1)).fit()
-    one, _ = read_checkpoint(tmp_path / "one" / "last.pt")
-    two, _ = read_checkpoint(tmp_path / "two" / "last.pt")
-    for key, value in one.items():
-        assert torch.equal(value, two[key]), key
+        trainer(tmp_path / name, chosen).fit()
+    one, two = (weights(tmp_path / name / "last.pt") for name in ("one", "two"))
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+    trainer(tmp_path / "three", replace(chosen, seed=2)).fit()
+    assert not torch.equal(weights(tmp_path / "three" / "last.pt")["head.weight"], one["head.weight"])
+
+
+@pytest.mark.parametrize("changes", [["optim.ema=0.9", "optim.clip_norm=1"], ["optim.precision=bf16"]])
+def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(tmp_path: Path, changes: list[str]) -> None:
+    chosen = recipe("optim.epochs=3", "model.drop_path=0.3", "data.mixup=0.4", *changes)
+    trainer(tmp_path / "whole", chosen).fit()
+
+    def stop(result: EpochResult) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path / "broken", chosen).fit(on_epoch=stop)
+    trainer(tmp_path / "broken", chosen).fit(resume=True)
+    for name in ("last.pt", "best.pt"):
+        whole, again = (weights(tmp_path / folder / name) for folder in ("whole", "broken"))
+        assert all(torch.equal(value, again[key]) for key, value in whole.items()), name
+
+
+def test_the_average_is_what_is_saved_and_validated(tmp_path: Path) -> None:
+    run = trainer(tmp_path, recipe("optim.ema=0.5"))
+    run.fit()
+    saved = weights(tmp_path / "last.pt")
+    assert not torch.equal(saved["head.weight"], run.network.state_dict()["head.weight"])
+    assert set(saved) == set(run.network.state_dict())
+
+
+def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
+    run = trainer(tmp_path, recipe("optim.epochs=50", "optim.patience=2", "optim.lr=1e-9", "optim.min_lr=1e-9"))
+    run.fit()
+    assert len(run.history) == run.best.epoch + 2 < 50
+    trainer(tmp_path, run.recipe).fit(resume=True)
+    with (tmp_path / "log.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(run.history)
+
+
+def test_tensorboard_shows_the_log(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    trainer(tmp_path, tensorboard=True).fit()
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    with (tmp_path / "log.csv").open() as file:
+        logged = [float(row["accuracy"]) for row in csv.DictReader(file)]
+    assert [event.value for event in events.Scalars("accuracy")] == pytest.approx(logged)
 
 
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
-    trainer(tmp_path, QUICK.with_values(epochs=1)).fit()
+    trainer(tmp_path).fit()
     before = (tmp_path / "best.pt").read_bytes()
     with pytest.raises(UsageError, match="--resume"):
-        trainer(tmp_path, QUICK.with_values(epochs=1)).fit()
+        trainer(tmp_path).fit()
     assert (tmp_path / "best.pt").read_bytes() == before
-
-
-def test_a_finished_run_resumes_to_its_result(tmp_path: Path) -> None:
-    best = trainer(tmp_path, QUICK.with_values(epochs=2)).fit()
-    assert trainer(tmp_path, QUICK.with_values(epochs=2)).fit(resume=True) == best
 
 
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="does not exist"):
         trainer(tmp_path / "none").fit(resume=True)
-    trainer(tmp_path, QUICK.with_values(epochs=1)).fit()
+    best = trainer(tmp_path).fit()
+    assert trainer(tmp_path).fit(resume=True) == best  # a finished run has nothing left to do
     with pytest.raises(UsageError, match="another recipe"):
-        trainer(tmp_path, QUICK.with_values(epochs=2)).fit(resume=True)
+        trainer(tmp_path, recipe("optim.epochs=3")).fit(resume=True)
     (tmp_path / "last.pt").write_bytes((tmp_path / "best.pt").read_bytes())
     with pytest.raises(CheckpointError, match="no checkpoint to resume from"):
-        trainer(tmp_path, QUICK.with_values(epochs=1)).fit(resume=True)
+        trainer(tmp_path).fit(resume=True)
 
 
 def test_too_few_clips_for_a_batch(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="smaller --batch-size"):
-        trainer(tmp_path, size=5).fit()
+    with pytest.raises(DataError, match=r"optim\.batch_size"):
+        trainer(tmp_path, recipe("optim.batch_size=64")).fit()
 
 
 def test_a_checkpoint_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
@@ -123,11 +161,51 @@ def test_a_checkpoint_that_cannot_be_written_loses_nothing(tmp_path: Path) -> No
     with pytest.raises(MmnEdgeError, match=r"cannot write .*last\.pt"):
         trainer(tmp_path).fit(on_epoch=block)
     for name in ("best.pt", "kept.pt"):
-        build_network(read_checkpoint(tmp_path / name)[0])
+        build_network(*read_checkpoint(tmp_path / name)[:1], {"num_frames": 16})
     assert not list(tmp_path.glob(".*partial*"))
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_a_diverging_run_stops_and_says_so(tmp_path: Path) -> None:
-    with pytest.raises(MmnEdgeError, match="lower --lr"):
-        trainer(tmp_path, QUICK.with_values(lr=1e30, epochs=3)).fit()
+    with pytest.raises(MmnEdgeError, match=r"lower optim\.lr"):
+        trainer(tmp_path, recipe("optim.lr=1e30", "optim.epochs=3")).fit()
+
+
+def test_quantization_aware_training(tmp_path: Path) -> None:
+    trainer(tmp_path / "float", recipe("optim.epochs=8")).fit()
+    best = tmp_path / "float" / "best.pt"
+    qat = load("paper", [*TINY, "qat.calibration_clips=16", "optim.epochs=1"], qat=True)
+    run = trainer(tmp_path / "int8", qat, best)
+    before = {name: value.clone() for name, value in run.network.named_buffers() if "running" in name}
+    assert run.fit().accuracy > 0.9
+    state, description = read_checkpoint(tmp_path / "int8" / "last.pt")
+    assert any(key.endswith("quantizer.amax") for key in state)
+    assert "DSs.0.reduction" in description["quantization"]["kept"]
+    assert all(torch.equal(value, state[name]) for name, value in before.items())  # statistics stay the teacher's
+    assert not torch.equal(state["head.weight"], weights(best)["head.weight"])
+    quantized, plain = (build_network(state, description["options"], quantized=on) for on in (True, False))
+    x, index_t = torch.randn(2, 2, 16, 15, 1), torch.linspace(-1, 1, 16).expand(2, 16)
+    difference = (quantized(x, index_t) - plain(x, index_t)).abs().max().item()
+    assert 0 < difference < 1
+    assert trainer(tmp_path / "int8", qat, best).fit(resume=True) == run.best
+
+
+def test_the_control_of_quantization_aware_training_quantizes_nothing(tmp_path: Path) -> None:
+    trainer(tmp_path / "float").fit()
+    best = tmp_path / "float" / "best.pt"
+    control = load("paper", [*TINY, "qat.keep=all", "optim.epochs=1"], qat=True)
+    trainer(tmp_path / "control", control, best).fit()
+    assert not any(key.endswith("amax") for key in weights(tmp_path / "control" / "last.pt"))
+
+
+def test_a_checkpoint_of_something_else_is_not_fine_tuned(tmp_path: Path) -> None:
+    trainer(tmp_path).fit()
+    best = tmp_path / "best.pt"
+    for data, chosen, error, message in [
+        (EasyData(Labels(("a", "b", "c"))), recipe(), CheckpointError, r"\(15, 2, 2\)"),
+        (EasyData(Labels(("a", "b"))), recipe(), CheckpointError, "other names"),
+        (EasyData(), recipe("stream=bone"), UsageError, "--stream joint"),
+        (EasyData(), load("paper", [*TINY, "qat.keep=knee*"], qat=True), UsageError, "knee"),
+    ]:
+        with pytest.raises(error, match=message):
+            begin(data, JHMDB, chosen, best)
