@@ -61,6 +61,7 @@ def open_checkpoint(
         input="features",
         temperature=described_temperature(description, path),
         run=run,
+        fitted_on=description.get("temperature_fitted_on"),
     )
 
 

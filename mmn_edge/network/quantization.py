@@ -107,7 +107,8 @@ class QuantizedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """As :class:`torch.nn.Conv2d`."""
         x, weight = self.quantizer(input, self.weight)
-        return self._conv_forward(x, weight, self.bias)
+        out: Tensor = self._conv_forward(x, weight, self.bias)
+        return out
 
 
 class QuantizedLinear(nn.Linear):

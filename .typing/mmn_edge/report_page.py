@@ -1,0 +1,1 @@
+../../mmn_edge/report_page.py

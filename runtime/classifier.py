@@ -1,0 +1,58 @@
+"""A bundle as a classifier, for evaluation: whatever backend runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from mmn_edge import layouts
+from mmn_edge.bundle import Bundle
+from mmn_edge.evaluation import Classifier
+from mmn_edge.preprocess import Preprocessing
+from mmn_edge.runtime.backend import open_backend
+from mmn_edge.skeleton import FloatArray
+
+__all__ = ["open_classifier"]
+
+
+@contextmanager
+def open_classifier(
+    bundle: Bundle,
+    *,
+    precision: str = "fp32",
+    backend: str | None = None,
+    threads: int | None = None,
+    name: str | None = None,
+) -> Iterator[Classifier]:
+    """Load one of a bundle's models; it is released when the block ends.
+
+    Args:
+        bundle: The bundle.
+        precision: One of its models.
+        backend: One of :data:`mmn_edge.runtime.backend.BACKENDS`; the default where None.
+        threads: Threads within an operator; the backend's default where None.
+        name: How tables call it; the bundle's path where None.
+
+    Raises:
+        UsageError: No such backend.
+        BundleError: No such precision, or the model cannot be loaded.
+    """
+    manifest = bundle.manifest
+    arch = manifest.architecture
+    with open_backend(bundle, backend, precision=precision, threads=threads) as runner:
+
+        def run(inputs: Mapping[str, FloatArray]) -> FloatArray:
+            return runner.run(inputs).logits
+
+        yield Classifier(
+            name=name or str(bundle.path),
+            precision=precision,
+            backend=runner.name,
+            architecture=arch,
+            labels=manifest.labels,
+            layout=layouts.get(manifest.layout) if manifest.layout else None,
+            preprocessing=manifest.preprocessing or Preprocessing("joint", tuple(range(arch.num_joints)), ()),
+            input=manifest.input,
+            temperature=manifest.temperature,
+            run=run,
+        )
