@@ -20,10 +20,17 @@ from mmn_edge.errors import LayoutError
 from mmn_edge.layouts import Layout
 from mmn_edge.skeleton import FloatArray
 
-__all__ = ["Combination", "MappedJoint", "Mapping", "get", "names"]
+__all__ = ["MIN_SCORE", "Combination", "MappedJoint", "Mapping", "get", "names"]
 
 Combination = dict[int, float]
 """Source joint index to weight."""
+
+MIN_SCORE = 0.2
+"""What a pose estimator's score must reach for a joint to count as seen.
+
+Estimators also score what they only guess: MediaPipe gives a seated person before a webcam legs far below the image,
+with a visibility of 0.00, where they would change the extent of the body, and so every normalised coordinate.
+"""
 
 _Round = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]
 
@@ -69,7 +76,7 @@ class Mapping:
     def apply(self, keypoints: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Map keypoints, one frame or many.
 
-        A source joint counts as seen when its score is above 0 and its coordinates are finite.
+        A source joint counts as seen when its score is at least :data:`MIN_SCORE` and its coordinates are finite.
 
         Args:
             keypoints: ``(..., Vs, C)``.
@@ -91,7 +98,7 @@ class Mapping:
             )
         points = points.take(self._used, axis=-2)
         confidence = confidence.take(self._used, axis=-1)
-        seen = (confidence > 0) & np.isfinite(points).all(axis=-1)
+        seen = (confidence >= MIN_SCORE) & np.isfinite(points).all(axis=-1)
         points = np.where(seen[..., None], points, np.float32(0))
         confidence = np.where(seen, confidence, np.float32(0))
 

@@ -21,6 +21,7 @@ from mmn_edge.files import atomic_file
 from mmn_edge.network import MMN, load_safely
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.presets import Window
+from mmn_edge.train import curves
 from mmn_edge.train.average import moving_average
 from mmn_edge.train.beginning import Beginning
 from mmn_edge.train.data import (
@@ -51,7 +52,7 @@ class Trainer:
         data: Clips to train and validate on.
         beginning: The network with its first weights, and how to train it.
         layout: The clips' layout.
-        folder: Where ``best.pt``, ``last.pt`` and ``log.csv`` go.
+        folder: Where ``best.pt``, ``last.pt``, ``log.csv`` and ``curves.svg`` go.
         window: The live window that a bundle made from the checkpoint will use.
         processes: This process and those that share the run.
         tensorboard: Whether to write TensorBoard events too.
@@ -150,6 +151,9 @@ class Trainer:
                     self._save(BEST, state)
                 self._save(LAST, state, resumable=True)
                 journal.write(self.history)
+                with atomic_file(self.folder / "curves.svg") as partial:
+                    title = f"{self.recipe.name}: {self.layout.name}, stream {self.recipe.stream}"
+                    partial.write_text(curves.svg(self.history, optim.epochs, title), encoding="utf-8")
                 on_epoch(result)
         if journal is not None:
             journal.close()

@@ -10,7 +10,19 @@ from click.testing import CliRunner
 import mmn_edge
 from mmn_edge import cli, errors
 
-COMMANDS = ["convert", "demo", "layouts", "profile", "record", "run", "train"]
+COMMANDS = [
+    "convert",
+    "data",
+    "demo",
+    "evaluate",
+    "layouts",
+    "profile",
+    "quantize",
+    "recipes",
+    "record",
+    "run",
+    "train",
+]
 
 
 def mmn_edge_command(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":

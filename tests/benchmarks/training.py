@@ -1,0 +1,108 @@
+"""How fast a training step is, against a plain eager loop of the same network in the same process.
+
+``python tests/benchmarks/training.py [--joints 20] [--frames 32] [--batch 32] [--threads 1] [--compile]``
+
+Rounds are interleaved; medians of wall and CPU time per clip, and ratios against the plain loop (float32, eager, the
+network as PyTorch lays it out by itself). torch.compile takes minutes before its first step, so it is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from mmn_edge.architecture import Architecture
+from mmn_edge.machine import describe
+from mmn_edge.network import MMN
+
+
+class PlainMMN(MMN):
+    """The network without the memory layout chosen for training."""
+
+    def embed(self, x: Tensor, index_t: Tensor) -> Tensor:
+        return super().embed(x, index_t).contiguous()
+
+
+def step(arch: Architecture, kind: type[MMN], batch: int, dtype: torch.dtype, *, compiled: bool) -> Callable[[], None]:
+    """A training step on random clips, ready to be called."""
+    torch.manual_seed(0)
+    network = kind(arch, drop_path=0.1, head_drop=0.1).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    forward: nn.Module = torch.compile(network) if compiled else network  # type: ignore[assignment]
+    x = torch.randn(batch, arch.in_channels, arch.num_frames, arch.num_joints, 1)
+    index_t = torch.linspace(-1, 1, arch.num_frames).expand(batch, -1).contiguous()
+    target = torch.randint(0, arch.num_classes, (batch,))
+
+    def run() -> None:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            loss = nn.functional.cross_entropy(forward(x, index_t), target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return run
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--joints", type=int, default=20)
+    parser.add_argument("--frames", type=int, default=32)
+    parser.add_argument("--width", type=int, default=96)
+    parser.add_argument("--depth", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--compile", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    arch = Architecture(
+        num_classes=10,
+        num_joints=options.joints,
+        in_channels=3,
+        num_frames=options.frames,
+        width=options.width,
+        depth=options.depth,
+        mlp_width=2 * options.width,
+    )
+    variants: dict[str, tuple[type[MMN], torch.dtype, bool]] = {
+        "plain eager, fp32": (PlainMMN, torch.float32, False),
+        "ours eager, fp32": (MMN, torch.float32, False),
+        "ours eager, bf16": (MMN, torch.bfloat16, False),
+    }
+    if options.compile:
+        variants["ours compiled, bf16"] = (MMN, torch.bfloat16, True)
+    steps = {
+        name: step(arch, kind, options.batch, dtype, compiled=compiled)
+        for name, (kind, dtype, compiled) in variants.items()
+    }
+    for run in steps.values():
+        run()
+        run()
+    wall: dict[str, list[float]] = {name: [] for name in steps}
+    cpu: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(options.rounds):
+        for name, run in steps.items():
+            began, worked = time.perf_counter(), time.process_time()
+            run()
+            wall[name].append((time.perf_counter() - began) / options.batch * 1e3)
+            cpu[name].append((time.process_time() - worked) / options.batch * 1e3)
+    print("; ".join(f"{name} {fact}" for name, fact in describe().items()))
+    print(
+        f"width {arch.width}, depth {arch.depth}, {arch.num_frames} frames, {arch.num_joints} joints, batch "
+        f"{options.batch}, {options.threads} threads; ms a clip, median of {options.rounds}"
+    )
+    base_wall, base_cpu = (statistics.median(times["plain eager, fp32"]) for times in (wall, cpu))
+    print(f"{'':22}{'wall':>8}{'ratio':>7}{'cpu':>9}{'ratio':>7}")
+    for name in steps:
+        one, two = statistics.median(wall[name]), statistics.median(cpu[name])
+        print(f"{name:22}{one:8.1f}{base_wall / one:7.2f}{two:9.1f}{base_cpu / two:7.2f}")
+
+
+if __name__ == "__main__":
+    main()
