@@ -72,10 +72,8 @@ def _axes(
             f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end" fill="{GREY}">{style.format(value)}</text>'
         )
     step = max(1, _round_up(epochs / 8) if epochs > 8 else 1)
-    parts += [
-        f'<text x="{x(epoch):.1f}" y="{floor + 15:.1f}" text-anchor="middle" fill="{GREY}">{epoch}</text>'
-        for epoch in range(0, epochs + 1, int(step))
-    ]
+    place = f'y="{floor + 15:.1f}" text-anchor="middle" fill="{GREY}"'
+    parts += [f'<text x="{x(epoch):.1f}" {place}>{epoch}</text>' for epoch in range(0, epochs + 1, int(step))]
     parts.append(f'<text x="{WIDTH - RIGHT + 14}" y="{floor + 15:.1f}" fill="{GREY}">epoch</text>')
     return parts
 
