@@ -11,10 +11,13 @@ import click
 
 from mmn_edge import __version__
 from mmn_edge.cli.bundles import convert, profile
+from mmn_edge.cli.data import data
 from mmn_edge.cli.demo import demo
+from mmn_edge.cli.evaluation import evaluate
 from mmn_edge.cli.layouts import layouts
+from mmn_edge.cli.quantization import quantize
 from mmn_edge.cli.streams import record, run
-from mmn_edge.cli.training import train
+from mmn_edge.cli.training import recipes, train
 from mmn_edge.errors import MmnEdgeError
 
 __all__ = ["cli", "main"]
@@ -46,7 +49,7 @@ def cli() -> None:
     """
 
 
-for command in (train, convert, run, record, profile, layouts, demo):
+for command in (train, recipes, quantize, convert, evaluate, run, record, profile, layouts, data, demo):
     cli.add_command(command)
 
 

@@ -166,7 +166,7 @@ def _own_layout(path: Path) -> str | None:
 
     if not path.exists():
         raise DataError(f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC}")
-    return getattr(clips.read_clips(path), "layout", None) if path.is_file() else None
+    return clips.read_clips(path, next(iter(clips.splits(path)), None)).layout
 
 
 def _data(

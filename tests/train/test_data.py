@@ -64,6 +64,8 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         AnnotatedData(path, UCLA, None, "train", "val")
     path = annotations(tmp_path / "e.pkl", class_names=None)
     assert len(AnnotatedData(path, UCLA, None, "train", "test").labels) == 3
+    with pytest.raises(DataError, match="is in layout nw-ucla, and the recipe is for jhmdb"):
+        AnnotatedData(annotations(tmp_path / "f.pkl", layout="nw-ucla"), layouts.get("jhmdb"), None, "train", "test")
     with pytest.raises(DataError, match="labels up to 2, and the preset names 2"):
         AnnotatedData(path, UCLA, labels.Labels(("a", "b")), "train", "test")
 

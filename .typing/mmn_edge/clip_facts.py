@@ -1,0 +1,1 @@
+../../mmn_edge/clip_facts.py

@@ -1,0 +1,1 @@
+../../mmn_edge/clip_source.py

@@ -1,0 +1,1 @@
+../../mmn_edge/contact_sheet.py

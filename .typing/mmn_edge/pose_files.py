@@ -1,0 +1,1 @@
+../../mmn_edge/pose_files.py

@@ -1,0 +1,1 @@
+../../mmn_edge/split_plan.py

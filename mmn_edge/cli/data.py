@@ -1,0 +1,277 @@
+"""``mmn-edge data``: check, import and download data sets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmn_edge import layouts, split_plan
+from mmn_edge.errors import DataError, UsageError
+from mmn_edge.hub import DATA_FILES
+
+if TYPE_CHECKING:
+    from mmn_edge.dataset_check import Report
+    from mmn_edge.dataset_import import ImportedSet
+
+__all__ = ["data"]
+
+SHOWN = 20
+"""Problems and warnings that are printed without ``--all``."""
+
+
+@click.group()
+def data() -> None:
+    """Check, import and download skeleton data sets.
+
+    \b
+    Examples:
+      mmn-edge data check nw_ucla.pkl -o report
+      mmn-edge data import recordings -o mine.pkl --to ma52
+      mmn-edge data download OWNER/NAME
+    """
+
+
+@data.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--split", help="Only this split.")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for pictures of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option("--all", "everything", is_flag=True, help=f"Print all problems and warnings, not the first {SHOWN}.")
+@click.pass_context
+def check(
+    context: click.Context, path: Path, split: str | None, output: Path | None, as_json: bool, everything: bool
+) -> None:
+    """Describe the data set at PATH and list all that is wrong with it.
+
+    PATH is an annotation pickle, a folder with labels.csv, or a folder in the authors' format. Problems are clips that
+    cannot be used, splits that name absent clips, and clips that are both trained on and held out; the exit code is 3
+    where there are any. With -o a folder gets index.html, contact_sheet.svg (a clip of every class), classes.svg and
+    lengths.svg.
+
+    \b
+    Examples:
+      mmn-edge data check nw_ucla.pkl
+      mmn-edge data check data/MA52 --split train
+      mmn-edge data check recordings -o report
+      mmn-edge data check nw_ucla.pkl --json > report.json
+    """
+    from mmn_edge.clips import open_source
+    from mmn_edge.dataset_check import check as check_data_set
+    from mmn_edge.dataset_report import is_replaceable, write_report
+
+    if output is not None and not is_replaceable(output):
+        raise UsageError(f"{output} holds something other than an earlier report: name a new folder with -o")
+    source = open_source(path, split)
+    with _progress("reading clips") as progress:
+        report = check_data_set(source, split, progress=progress)
+    if output is not None:
+        write_report(report, output)
+    if as_json:
+        click.echo(json.dumps(report.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print_report(report, everything)
+    if output is not None:
+        click.echo(f"wrote {output / 'index.html'}", err=True)
+    if report.problems:
+        context.exit(DataError.exit_code)
+
+
+@data.command("import")
+@click.argument("inputs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The new pickle.")
+@click.option("--to", "target", required=True, metavar="LAYOUT", help=f"One of {', '.join(layouts.names())}.")
+@click.option("--from", "source", metavar="LAYOUT", help="The layout of the inputs, where they do not name it.")
+@click.option(
+    "--image-size", default="640x480", show_default=True, metavar="WxH", help="Of landmarks that are fractions."
+)
+@click.option(
+    "--split",
+    "plan",
+    metavar="NAME=SHARE,...",
+    help=f"Splits to draw, class by class.  [default: the inputs' own, or {split_plan.DEFAULT}]",
+)
+@click.option(
+    "--split-by",
+    type=click.Choice(["random", "order"]),
+    default="random",
+    show_default=True,
+    help="Draw at random, or take the first clips of a class for the first split.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the random split.")
+@click.option(
+    "--classes",
+    type=click.Path(exists=True, path_type=Path),
+    help="Number the classes as in this data set, or text file with one name a line.",
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def import_(
+    inputs: tuple[Path, ...],
+    output: Path,
+    target: str,
+    source: str | None,
+    image_size: str,
+    plan: str | None,
+    split_by: str,
+    seed: int,
+    classes: Path | None,
+    force: bool,
+) -> None:
+    """Make a data set in one layout out of INPUTS, the output of pose estimators.
+
+    INPUTS are folders with one subfolder a class, or with labels.csv, of recordings (.jsonl), AlphaPose results (.json)
+    or OpenPose frames (a folder a clip); .npz files of MediaPipe Holistic landmarks; or data sets. Joints are mapped as
+    'mmn-edge layouts map' shows. Joints that were not seen stay so: score 0. The clips are in the splits that the
+    inputs name, or in one that is called all, and in train and val.
+
+    \b
+    Examples:
+      mmn-edge data import recordings -o mine.pkl --to ma52
+      mmn-edge data import isl18_holistic.npz -o isl18.pkl --to ma52
+      mmn-edge data import openpose_clips -o clips.pkl --to imigue --split train=0.7,val=0.15,test=0.15
+      mmn-edge data import halpe.pkl --from halpe136 -o clips.pkl --to ma52 --classes isl18.pkl
+    """
+    from mmn_edge import dataset_import
+
+    if output.exists() and not force:
+        raise UsageError(
+            f"{output} exists and was left alone: name another file with -o, or give --force to replace it"
+        )
+    shares = split_plan.parse(plan) if plan else None
+    for name in (target, *([source] if source else [])):
+        layouts.get(name)
+    found = dataset_import.open_inputs(inputs, size=_size(image_size), class_names=_classes(classes))
+    with _progress("importing clips") as progress:
+        imported = dataset_import.convert(found, target, source=source, progress=progress)
+    splits = dataset_import.splits_of(imported, shares, seed=seed, blocks=split_by == "order")
+    dataset_import.write(imported, splits, output, force=force)
+    _print_import(imported, {split: len(names) for split, names in splits.items()}, output)
+
+
+@data.command()
+@click.argument("repository")
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="[default: the name in REPOSITORY]"
+)
+@click.option("--revision", help="A branch, tag or commit of the data set.")
+@click.option("--include", multiple=True, metavar="PATTERN", help=f"Files to fetch.  [default: {' '.join(DATA_FILES)}]")
+def download(repository: str, output: Path | None, revision: str | None, include: tuple[str, ...]) -> None:
+    """Download the data set REPOSITORY (OWNER/NAME) from the Hugging Face hub.
+
+    The id stands on the data set's page; so do its licence and whether you must ask for access first (then log in with
+    'hf auth login'). Files are stored and not opened: pickles that could run code are refused when they are read.
+
+    \b
+    Examples:
+      mmn-edge data download OWNER/NAME
+      mmn-edge data download OWNER/NAME -o data/MA52 --revision main --include "*.pkl"
+    """
+    from mmn_edge import hub
+
+    folder = output or Path(repository.rpartition("/")[2] or "data")
+    files = hub.download(repository, folder, revision=revision, patterns=include or DATA_FILES)
+    for file in files:
+        click.echo(f"{file}  {file.stat().st_size / 1e6:.1f} MB")
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update
+
+
+def _print_report(report: Report, everything: bool) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mmn_edge.dataset_report import figures
+
+    console = Console(highlight=False)
+    console.print(Text(report.path, "bold"))
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="dim", no_wrap=True)
+    for label, text in figures(report):
+        facts.add_row(label, Text(text))
+    console.print(facts)
+    if report.classes:
+        most = max(entry.clips for entry in report.classes)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("", justify="right", style="dim")
+        table.add_column("class")
+        for split in report.splits:
+            table.add_column(Text(split), justify="right")
+        table.add_column("clips", justify="right")
+        table.add_column("", min_width=20, no_wrap=True)
+        for entry in report.classes:
+            counts = [str(entry.splits[split]) for split in report.splits]
+            bar = "█" * round(20 * entry.clips / most) if most else ""
+            table.add_row(str(entry.index), Text(entry.name), *counts, str(entry.clips), Text(bar, "blue"))
+        console.print(table)
+    for title, style, lines in (("problems", "red", report.problems), ("warnings", "yellow", report.warnings)):
+        _print_findings(console.print, title, style, lines, everything)
+
+
+def _print_findings(show: Callable[..., None], title: str, style: str, lines: Sequence[str], everything: bool) -> None:
+    from rich.text import Text
+
+    show(Text(f"{title}: {len(lines) or 'none'}", f"bold {style}" if lines else "bold"))
+    shown = lines if everything else lines[:SHOWN]
+    for line in shown:
+        show(Text(f"  {line}"), soft_wrap=True)
+    if len(shown) < len(lines):
+        show(Text(f"  and {len(lines) - len(shown)} more (--all prints them)"))
+
+
+def _print_import(imported: ImportedSet, splits: dict[str, int], output: Path) -> None:
+    annotations = imported.annotations
+    classes = len({entry["label"] for entry in annotations})
+    named = f" of {len(imported.class_names)} named" if imported.class_names else ""
+    seen = sum(int((entry["keypoint_score"] > 0).sum()) for entry in annotations)
+    joints = sum(entry["keypoint_score"].size for entry in annotations)
+    click.echo(f"{len(annotations)} clips in {classes} classes{named}, layout {imported.layout}")
+    click.echo("splits: " + ", ".join(f"{split} {count}" for split, count in splits.items()))
+    click.echo(f"joints not seen: {1 - seen / joints:.1%}")
+    if imported.left_out:
+        click.echo(
+            f"left out, for nobody is seen in them: {len(imported.left_out)} ({', '.join(imported.left_out[:10])}"
+            f"{', ...' if len(imported.left_out) > 10 else ''})",
+            err=True,
+        )
+    click.echo(f"wrote {output}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if match is None:
+        raise UsageError(f"--image-size takes width and height in pixels, such as 640x480, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _classes(path: Path | None) -> tuple[str, ...] | None:
+    from mmn_edge.clip_folder import read_classes
+    from mmn_edge.clips import open_source
+
+    if path is None:
+        return None
+    if path.suffix == ".txt":
+        return read_classes(path)
+    names = open_source(path).class_names
+    if names is None:
+        raise DataError(f"{path} names no classes: --classes takes a data set that does, or a .txt file")
+    return names
