@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +13,58 @@ import onnx
 import torch
 
 import mmn_edge
-from mmn_edge import clips, labels, layouts, presets
-from mmn_edge.architecture import Architecture
+from mmn_edge import clips, layouts, presets
 from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
 from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
-from mmn_edge.convert.verification import Verification, as_features, compare, sample_windows, window_of
-from mmn_edge.errors import BundleError, CheckpointError, LayoutError, UsageError
+from mmn_edge.convert.half import halved
+from mmn_edge.convert.lint import lint
+from mmn_edge.convert.quantized import frozen
+from mmn_edge.convert.verification import (
+    Verification,
+    as_features,
+    compare,
+    compare_half,
+    compare_int8,
+    sample_windows,
+    window_of,
+)
+from mmn_edge.errors import LayoutError, UsageError
 from mmn_edge.extras import load_onnxruntime
 from mmn_edge.files import sha256
-from mmn_edge.labels import Labels
+from mmn_edge.identity import described_options, described_temperature, identify
 from mmn_edge.network import MMN, build_network, read_checkpoint
+from mmn_edge.network.quantization import calibrate, default_kept, quantize, quantized_sites, sites
 from mmn_edge.preprocess import STREAMS, Preprocessing, fill_missing
 from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
 
-__all__ = ["INPUTS", "Conversion", "convert"]
+__all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
 
 INPUTS = ("keypoints", "features")
-FP32_MODEL = "model.fp32.onnx"
+PRECISIONS = ("fp32", "fp16", "int8")
 MAX_DATA_WINDOWS = 64
+MAX_CALIBRATION_WINDOWS = 256
+BATCH = 32
+
+Graph = FeaturesGraph | KeypointsGraph
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion did."""
+    """What a conversion did.
+
+    Attributes:
+        bundle: What was written.
+        preset: The preset that the checkpoint was taken for.
+        verifications: By precision, what was compared.
+        operators: By precision, how often each operator occurs.
+    """
 
     bundle: Bundle
     preset: str | None
-    verification: Verification
-    operators: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class _Identity:
-    """What the weights themselves do not say: how joints, classes and time are to be understood."""
-
-    preset: str | None
-    layout: layouts.Layout | None
-    labels: Labels
-    window: Window
-    stream: str
+    verifications: Mapping[str, Verification]
+    operators: Mapping[str, Mapping[str, int]]
 
 
 def convert(
@@ -67,12 +78,15 @@ def convert(
     window_seconds: float | None = None,
     window_stride: float | None = None,
     data: Path | None = None,
+    precisions: Sequence[str] | None = None,
+    calibration: Path | None = None,
+    split: str | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Conversion:
     """Convert a checkpoint, ours or the authors', to a bundle at ``output``.
 
     Args:
-        checkpoint: A state dict, or a checkpoint of ``mmn-edge train``, which describes itself.
+        checkpoint: A state dict, or a checkpoint of ``mmn-edge train`` or ``quantize``, which describes itself.
         output: The bundle's folder; an earlier bundle there is replaced at the very end.
         preset: Layout, classes and window by name; None takes the checkpoint's own description, or guesses from
             its shapes.
@@ -81,15 +95,18 @@ def convert(
         options: Architecture options that shapes cannot tell.
         window_seconds: Length of the live window; None means the preset's.
         window_stride: Seconds between live windows; None means the preset's.
-        data: A data set whose clips the verification uses; synthetic motion where None.
+        data: A data set whose clips the verification uses; the calibration's, or synthetic motion, where None.
+        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges.
+        calibration: A data set from which int8 ranges of a plain checkpoint are taken.
+        split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
         progress: Called with each step's name.
 
     Raises:
         CheckpointError: The checkpoint cannot be read or is no MMN.
-        UsageError: Options that contradict each other or the checkpoint.
+        UsageError: Options that contradict each other or the checkpoint; int8 without ranges.
         LayoutError: The layout does not fit the network, or is unknown where it must be known.
         BundleError: ``output`` holds something that is no bundle.
-        VerificationError: ONNX and PyTorch differ; nothing was written.
+        VerificationError: ONNX and PyTorch differ, or the int8 model breaks a rule of TensorRT; nothing was written.
     """
     if input_kind not in INPUTS:
         raise UsageError(f"unknown input {input_kind!r}: choose one of {', '.join(INPUTS)}")
@@ -98,9 +115,10 @@ def convert(
     check_replaceable(output)
     progress("reading the checkpoint")
     state, description = read_checkpoint(checkpoint)
-    network = build_network(state, {**_described_options(description), **(options or {})}, origin=str(checkpoint))
+    options = {**described_options(description), **(options or {})}
+    network = build_network(state, options, origin=str(checkpoint), quantized=False)
     arch = network.arch
-    identity = _identify(network, description, preset, stream, checkpoint)
+    identity = identify(arch, description, preset=preset, stream=stream, origin=checkpoint)
     window = Window(
         arch.num_frames,
         identity.window.seconds if window_seconds is None else window_seconds,
@@ -113,33 +131,65 @@ def convert(
             f"that: name one with --preset ({', '.join(presets.PRESETS)}), give --model-option num_people=.. if "
             "several persons share its joints, or use --input features"
         )
-    if layout is not None:
-        preprocessing = Preprocessing.for_layout(layout, identity.stream)
-    else:
-        preprocessing = Preprocessing("joint", tuple(range(arch.num_joints)), ())
+    preprocessing = identity.preprocessing(arch)
+    temperature = described_temperature(description, checkpoint)
+    quantized = build_network(state, options, origin=str(checkpoint))
+    wanted = _precisions(precisions, bool(quantized_sites(quantized)), calibration)
+
+    quantization: dict[str, Any] = {}
+    if "int8" in wanted:
+        quantization = {"ranges": "of the checkpoint", **_mapping(description.get("quantization"))}
+        if calibration is not None:
+            progress("calibrating int8 ranges")
+            split = split or ("train" if "train" in clips.splits(calibration) else None)
+            windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, network, layout)
+            _calibrate(quantized, windows, preprocessing)
+            quantization = {
+                "ranges": f"post-training, {len(windows)} clips of {calibration.name}" + (f":{split}" if split else "")
+            }
+        quantization["kept"] = [name for name in sites(quantized) if name not in quantized_sites(quantized)]
 
     progress("gathering windows to verify with")
-    if data is None:
+    source = data or calibration
+    if source is None:
         windows, data_name = sample_windows(arch), "synthetic motion"
     else:
-        windows, data_name = _data_windows(data, network, layout), str(data)
-
-    graph: FeaturesGraph | KeypointsGraph
-    if input_kind == "keypoints":
-        graph = KeypointsGraph(network, preprocessing).eval()
-        inputs = {"keypoints": windows}
-    else:
-        graph = FeaturesGraph(network).eval()
+        windows = _data_windows(source, None if data else split, MAX_DATA_WINDOWS, network, layout)
+        data_name = str(source)
+    inputs = {"keypoints": windows}
+    if input_kind == "features":
         inputs = as_features(windows, preprocessing, arch.num_people)
+    example = tuple(torch.from_numpy(x[:2]) for x in inputs.values())
 
+    def graph(network: MMN, dtype: torch.dtype = torch.float32) -> Graph:
+        if input_kind == "keypoints":
+            return KeypointsGraph(network, preprocessing, temperature=temperature, dtype=dtype).eval()
+        return FeaturesGraph(network, temperature=temperature, dtype=dtype).eval()
+
+    plain = graph(network)
+    verifications: dict[str, Verification] = {}
+    operators: dict[str, Mapping[str, int]] = {}
     with write_bundle(output) as writer:
-        progress("exporting to ONNX")
-        model = writer.folder / FP32_MODEL
-        example = tuple(torch.from_numpy(x[:2]) for x in inputs.values())
-        export_onnx(graph, graph.input_names, example, model)
-        progress("verifying ONNX Runtime against PyTorch")
-        verification = compare(graph, model, inputs, data=data_name)
-        operators = operator_counts(model)
+        for precision in wanted:
+            model = writer.folder / _file(precision)
+            progress(f"exporting {precision} to ONNX")
+            exported = plain
+            if precision == "fp16":
+                exported = graph(halved(network), torch.float16)
+            elif precision == "int8":
+                exported = graph(frozen(quantized))
+            export_onnx(exported, plain.input_names, example, model)
+            progress(f"verifying {precision} in ONNX Runtime against PyTorch")
+            if precision == "fp32":
+                verification = compare(plain, model, inputs, data=data_name)
+            elif precision == "fp16":
+                verification = compare_half(plain, model, inputs, data=data_name)
+            else:
+                report = lint(onnx.load(str(model)), quantization["kept"])
+                quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
+                verification = compare_int8(graph(quantized), plain, model, inputs, data=data_name)
+            verifications[precision] = verification
+            operators[precision] = operator_counts(model)
         writer.finish(
             Manifest(
                 architecture=arch,
@@ -150,87 +200,61 @@ def convert(
                 preprocessing=preprocessing if layout else None,
                 input=input_kind,
                 inputs=_input_specs(input_kind, network),
-                outputs=_output_specs(arch.num_classes),
-                models={"fp32": FP32_MODEL},
+                outputs=_output_specs(arch.num_classes, temperature),
+                models={precision: _file(precision) for precision in wanted},
                 source={"file": checkpoint.name, "sha256": sha256(checkpoint)},
                 tools=_tools(),
-                verification={"fp32": verification.to_dict()},
+                verification={name: verification.to_dict() for name, verification in verifications.items()},
+                temperature=temperature,
+                quantization=quantization or None,
             )
         )
-    return Conversion(Bundle.open(output), identity.preset, verification, operators)
+    return Conversion(Bundle.open(output), identity.preset, verifications, operators)
 
 
-def _identify(
-    network: MMN, description: dict[str, Any], preset: str | None, stream: str | None, checkpoint: Path
-) -> _Identity:
-    """Settle layout, labels, window and stream from the request, the checkpoint's description, and its shapes."""
+def _file(precision: str) -> str:
+    return f"model.{precision}.onnx"
+
+
+def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: Path | None) -> tuple[str, ...]:
+    """The precisions to write, in a fixed order.
+
+    Raises:
+        UsageError: Unknown ones, int8 without ranges, or ranges from two places.
+    """
+    if quantized and calibration is not None:
+        raise UsageError("this checkpoint is quantized and has int8 ranges of its own: leave --calibration out")
+    if requested is None:
+        return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
+    unknown = [precision for precision in requested if precision not in PRECISIONS]
+    if unknown or not requested:
+        raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")
+    if "int8" in requested and not quantized and calibration is None:
+        raise UsageError(
+            "int8 needs ranges, and this checkpoint has none: give clips to take them from with --calibration DATA, or "
+            "convert a checkpoint of mmn-edge quantize or of quantization-aware training"
+        )
+    if "int8" not in requested and calibration is not None:
+        raise UsageError("--calibration is for int8, which is not among the precisions: leave one of the two out")
+    return tuple(precision for precision in PRECISIONS if precision in requested)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _calibrate(network: MMN, windows: FloatArray, preprocessing: Preprocessing) -> None:
+    """Quantize all but the sensitive layers of a plain network, with ranges from keypoint windows."""
+    features = [torch.from_numpy(x) for x in as_features(windows, preprocessing, network.arch.num_people).values()]
+    quantize(network, default_kept(network))
+    calibrate(network, [[x[start : start + BATCH] for x in features] for start in range(0, len(windows), BATCH)])
+
+
+def _data_windows(data: Path, split: str | None, limit: int, network: MMN, layout: layouts.Layout | None) -> FloatArray:
+    """Up to ``limit`` whole clips, spread over the data set, as windows ``(N, T, V, C)``."""
     arch = network.arch
-    trained_on = description.get("stream")
-    if trained_on is not None and stream not in (None, trained_on):
-        raise UsageError(f"{checkpoint} was trained on stream {trained_on}: leave --stream {stream} out")
-    stream = stream or trained_on
-    if preset is None and description.get("layout"):
-        identity = _from_description(description, stream, checkpoint)
-    else:
-        preset = preset or presets.guess(arch.num_joints, arch.num_classes, arch.in_channels)
-        if preset is None:
-            return _Identity(None, None, Labels.numbered(arch.num_classes), Window(), stream or "joint")
-        chosen = presets.get(preset)
-        names = labels.get(chosen.labels) if chosen.labels else Labels.numbered(arch.num_classes)
-        if description.get("labels"):
-            names = _described_labels(description, checkpoint)
-        identity = _Identity(preset, layouts.get(chosen.layout), names, chosen.window, stream or "joint")
-    layout = identity.layout
-    if layout is not None and layout.num_joints != arch.num_joints:
-        people, rest = divmod(arch.num_joints, layout.num_joints)
-        hint = "choose the preset it was trained with"
-        if rest == 0 and people > 1:
-            hint += f", or give --model-option num_people={people} if several persons share its joints"
-        raise LayoutError(
-            f"{checkpoint} has {arch.num_joints} joints, and layout {layout.name} has {layout.num_joints}: {hint}"
-        )
-    if len(identity.labels) != arch.num_classes:
-        raise CheckpointError(
-            f"{checkpoint} has {arch.num_classes} classes, and preset {identity.preset} names "
-            f"{len(identity.labels)}: choose the preset it was trained with"
-        )
-    return identity
-
-
-def _described_options(description: dict[str, Any]) -> dict[str, Any]:
-    """The architecture options that a checkpoint names of itself; anything else in it is not ours to judge."""
-    options = description.get("options")
-    known = {field.name for field in fields(Architecture)}
-    if not isinstance(options, dict):
-        return {}
-    return {name: value for name, value in options.items() if name in known and isinstance(value, int | str)}
-
-
-def _described_labels(description: dict[str, Any], checkpoint: Path) -> Labels:
-    try:
-        return Labels.from_dict(description["labels"])
-    except (BundleError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{checkpoint} has a broken list of classes: {error}") from error
-
-
-def _from_description(description: dict[str, Any], stream: str | None, checkpoint: Path) -> _Identity:
-    try:
-        return _Identity(
-            preset=description.get("preset"),
-            layout=layouts.get(description["layout"]),
-            labels=_described_labels(description, checkpoint),
-            window=Window(**description["window"]),
-            stream=stream or "joint",
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"{checkpoint} describes itself wrongly ({error!r}): say what it is with --preset and --stream"
-        ) from error
-
-
-def _data_windows(data: Path, network: MMN, layout: layouts.Layout | None) -> FloatArray:
-    arch = network.arch
-    chosen = clips.read_clips(data).clips[:MAX_DATA_WINDOWS]
+    found = clips.read_clips(data, split).clips
+    chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
     shape = chosen[0].keypoints.shape
     if arch.num_people != 1 or shape[1:] != (arch.num_joints, arch.in_channels):
         raise LayoutError(
@@ -258,10 +282,15 @@ def _input_specs(kind: str, network: MMN) -> tuple[TensorSpec, ...]:
     )
 
 
-def _output_specs(classes: int) -> tuple[TensorSpec, ...]:
+def _output_specs(classes: int, temperature: float) -> tuple[TensorSpec, ...]:
     return (
         TensorSpec("logits", "float32", ("N", classes), "one a class, in the order of labels"),
-        TensorSpec("probabilities", "float32", ("N", classes), "softmax of the logits"),
+        TensorSpec(
+            "probabilities",
+            "float32",
+            ("N", classes),
+            "softmax of the logits" + (f" / {temperature:g}" if temperature != 1 else ""),
+        ),
     )
 
 

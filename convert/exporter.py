@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import onnx
@@ -46,6 +48,7 @@ def export_onnx(graph: nn.Module, input_names: tuple[str, ...], example: tuple[T
     if program is None:
         raise AssertionError("torch.onnx.export(dynamo=True) returned no program")
     model = program.model_proto
+    _name_nodes(model, _folded_norms(graph))
     _strip_traces(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(path))
@@ -54,6 +57,30 @@ def export_onnx(graph: nn.Module, input_names: tuple[str, ...], example: tuple[T
 def operator_counts(path: Path) -> Counter[str]:
     """How often each operator occurs in an ONNX file."""
     return Counter(node.op_type for node in onnx.load(str(path), load_external_data=False).graph.node)
+
+
+def _name_nodes(model: onnx.ModelProto, folded: dict[str, str]) -> None:
+    """Name nodes by the module that they come from, ``MFM.0.blocks.0.mapping/MatMul``, as builders' logs show them."""
+    taken: Counter[str] = Counter()
+    for node in model.graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "[]")
+        path = [scope for scope in ast.literal_eval(scopes)[:-1] if scope]
+        module = path[-1] if path else "graph"
+        if node.op_type == "Conv":
+            module = folded.get(module, module)
+        name = f"{module.removeprefix('network.')}/{node.op_type}"
+        taken[name] += 1
+        node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
+
+
+def _folded_norms(graph: nn.Module) -> dict[str, str]:
+    """Batch norms that follow a convolution, which the exporter folds into one node under the norm's name."""
+    return {
+        f"{name}.{norm}" if name else norm: f"{name}.{convolution}" if name else convolution
+        for name, module in graph.named_modules()
+        for (convolution, first), (norm, second) in pairwise(module.named_children())
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d)
+    }
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:

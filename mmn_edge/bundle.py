@@ -60,6 +60,8 @@ class Manifest:
         inputs: Input tensors.
         outputs: Output tensors.
         models: Precision -> file name, such as ``{"fp32": "model.fp32.onnx"}``.
+        temperature: What the logits are divided by before they become probabilities, inside the models.
+        quantization: For bundles with an int8 model: how its ranges were found, and the layers kept in float.
         source: File name and hash of the checkpoint.
         tools: Versions of what wrote the bundle.
         verification: What was compared, and the differences found.
@@ -80,6 +82,8 @@ class Manifest:
     source: dict[str, Any]
     tools: dict[str, str]
     verification: dict[str, Any]
+    temperature: float = 1.0
+    quantization: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
@@ -91,6 +95,7 @@ class Manifest:
             "inputs": [asdict(spec) for spec in self.inputs],
             "outputs": [asdict(spec) for spec in self.outputs],
             "models": self.models,
+            "temperature": self.temperature,
             "window": asdict(self.window),
             "layout": {"name": self.layout, "joints": list(self.joints)},
             "preprocessing": self.preprocessing.to_dict() if self.preprocessing else None,
@@ -99,6 +104,7 @@ class Manifest:
             "source": self.source,
             "tools": self.tools,
             "verification": self.verification,
+            "quantization": self.quantization,
             "files": self.files,
         }
 
@@ -124,6 +130,8 @@ class Manifest:
             source=values["source"],
             tools=values["tools"],
             verification=values["verification"],
+            temperature=values.get("temperature", 1.0),
+            quantization=values.get("quantization"),
             files=values["files"],
         )
         manifest._check()

@@ -39,7 +39,7 @@ NETWORK = "mmn_edge/network/"
 """The one package of the core that may import torch; only stages with torch import it."""
 
 BASE = ("numpy", "click", "rich", "onnxruntime")
-ABSENT = ("torch", "onnx", "onnxscript", "cv2", "mediapipe")
+ABSENT = ("torch", "onnx", "onnxscript", "cv2", "mediapipe", "yaml", "huggingface_hub")
 
 Import = tuple[str, bool]
 """A dotted module, and whether it is imported together with the module that names it."""
@@ -212,6 +212,8 @@ def test_help_and_layouts_work_without_them(base: list[str]) -> None:
     [
         (["convert", "x.pt"], "torch", "convert"),
         (["train", "synthetic"], "torch", "train"),
+        (["recipes", "custom"], "yaml", "train"),
+        (["data", "download", "a/b"], "huggingface_hub", "hub"),
         (["record", "talk.avi", "-o", "talk.jsonl"], "cv2", "camera"),
         (["record", "--camera", "0", "-o", "talk.jsonl"], "cv2", "camera"),
         (["run", "--model", "small.bundle", "talk.avi"], "cv2", "camera"),

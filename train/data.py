@@ -72,8 +72,8 @@ class AnnotatedData:
         validation_set = clip_files.read_clips(path, validation)
         for found in {training_set.layout, validation_set.layout} - {None, layout.name}:
             raise DataError(
-                f"{path} is in layout {found}, and the recipe is for {layout.name}: choose another recipe, or bring the "
-                f"clips over with 'mmn-edge data import {path} --to {layout.name}'"
+                f"{path} is in layout {found}, and the recipe is for {layout.name}: choose another recipe, or bring "
+                f"the clips over with 'mmn-edge data import {path} --to {layout.name}'"
             )
         joints = training_set.clips[0].keypoints.shape[1]
         if joints != layout.num_joints:

@@ -71,6 +71,7 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     help="Stop after this much of the stream.",
 )
 @click.option("--backend", metavar="NAME", help="What runs the model.  [default: onnxruntime]")
+@click.option("--precision", metavar="NAME", help="Which of the bundle's models: fp32, fp16, int8.  [default: fp32]")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of the backend.")
 def run(
     source: str | None,
@@ -81,6 +82,7 @@ def run(
     speed: float | None,
     duration: float | None,
     backend: str | None,
+    precision: str | None,
     threads: int | None,
 ) -> None:
     """See the decorator: the help text shares a paragraph with record."""
@@ -97,7 +99,7 @@ def run(
     summary = _Summary()
     failure = None
     with ExitStack() as stack:
-        loaded = stack.enter_context(open_backend(bundle, backend, threads=threads))
+        loaded = stack.enter_context(open_backend(bundle, backend, precision=precision, threads=threads))
         recognizer = Recognizer(bundle, loaded)
         if stream.layout is not None:
             recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened

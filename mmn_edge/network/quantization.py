@@ -166,7 +166,7 @@ def select_sites(network: nn.Module, patterns: Iterable[str]) -> tuple[str, ...]
 def default_kept(network: nn.Module) -> tuple[str, ...]:
     """The layers that are best left in higher precision: input projection, blocks' ``mapping``, downsampling.
 
-    Quantizing them takes most of the accuracy on small motions, and leaving them costs 12 % of the multiplications
+    Quantizing them takes most of the accuracy on small motions, and leaving them is 16 % of the multiplications
     (``docs/quantization.md``).
     """
     return select_sites(network, SENSITIVE)

@@ -22,7 +22,7 @@ def test_convert_writes_beside_the_checkpoint_by_default(small_checkpoint: Path,
     manifest = json.loads((tmp_path / "model.bundle" / "manifest.json").read_text())
     assert manifest["window"] == {"frames": 64, "seconds": 1.5, "stride": 0.1}
     assert "44 joints, 13 classes" in result.output
-    assert "logits differ from PyTorch's by at most" in result.output
+    assert "logits differ from PyTorch in float32 by at most" in result.output
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["model.bundle", "model.pt"]
 
 

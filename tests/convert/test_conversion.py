@@ -67,7 +67,7 @@ def test_a_raw_clip_gives_the_reference_logits(name: str, shared: Path, tmp_path
     for index in whole:
         logits = run.run(["logits"], {"keypoints": clips[index].keypoints[None]})[0]
         np.testing.assert_allclose(logits[0], reference[index], atol=5e-4)
-    assert result.verification.data == str(data)
+    assert result.verifications["fp32"].data == str(data)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,291 @@
+"""``mmn-edge quantize``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmn_edge.architecture import parse_options
+from mmn_edge.errors import DataError, LayoutError, MmnEdgeError, UsageError
+from mmn_edge.extras import require
+from mmn_edge.preprocess import STREAMS
+
+if TYPE_CHECKING:
+    from mmn_edge.identity import Identity
+    from mmn_edge.network import MMN
+    from mmn_edge.train.sensitivity import Batches, Budget, Choice, Effect, Sensitivity
+
+__all__ = ["quantize"]
+
+BATCH = 20
+SHOWN = 12
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "--data", type=click.Path(path_type=Path, exists=True), required=True, help="The data set, in any format of train."
+)
+@click.option("--split", help="The split that ranges are taken from.  [default: train, or all clips]")
+@click.option("--eval-split", help="The labelled split that layers are judged on.  [default: val, test, or all clips]")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The quantized checkpoint.")
+@click.option(
+    "--keep",
+    default="sensitive",
+    show_default=True,
+    metavar="auto|sensitive|none|LIST",
+    help="Layers to leave in floating point: chosen by measurement, the ones known to matter, none, or shell patterns "
+    "of layer names with commas between, such as projection.*,*.mapping.",
+)
+@click.option(
+    "--calibration-clips",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Clips, spread over the split, that ranges are taken from.",
+)
+@click.option(
+    "--ranges", default="mse", show_default=True, type=click.Choice(["mse", "amax"]), help="How ranges are set."
+)
+@click.option("--sensitivity", is_flag=True, help="Measure what each layer costs.")
+@click.option(
+    "--eval-clips",
+    type=click.IntRange(min=10),
+    default=200,
+    show_default=True,
+    help="Clips, spread over the split, that layers are judged on.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    default=0.5,
+    show_default=True,
+    metavar="POINTS",
+    help="Top-1 that --keep auto may lose.",
+)
+@click.option(
+    "--report",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for sensitivity.json, .md and .svg.",
+)
+@click.option("--preset", metavar="NAME", help="What the checkpoint is, where it does not say so itself.")
+@click.option("--stream", type=click.Choice(STREAMS), help="What it was trained on, where it does not say so itself.")
+@click.option("--model-option", "model_options", multiple=True, metavar="NAME=VALUE", help="As for convert.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Threads of PyTorch.")
+def quantize(
+    checkpoint: Path,
+    data: Path,
+    split: str | None,
+    eval_split: str | None,
+    output: Path | None,
+    keep: str,
+    calibration_clips: int,
+    ranges: str,
+    sensitivity: bool,
+    eval_clips: int,
+    budget: float,
+    report: Path | None,
+    preset: str | None,
+    stream: str | None,
+    model_options: tuple[str, ...],
+    threads: int | None,
+) -> None:
+    """Quantize CHECKPOINT to int8 after training, and see which layers mind.
+
+    The result is a checkpoint with int8 ranges, from which mmn-edge convert makes an int8 model. With --keep auto the
+    layers that cost most are kept in floating point, worst first, until top-1 on the evaluation split is within the
+    budget, 99 % of the predictions are unchanged, and the logits' error is at most 10 % of their spread.
+
+    \b
+    Examples:
+      mmn-edge quantize best.pt --data nw_ucla.pkl -o int8.pt
+      mmn-edge quantize best.pt --data nw_ucla.pkl --sensitivity --report layers
+      mmn-edge quantize best.pt --data nw_ucla.pkl --keep auto --budget 0.5 -o int8.pt
+      mmn-edge quantize best.pt --data nw_ucla.pkl --keep "projection.*,*.mapping" -o int8.pt
+      mmn-edge convert int8.pt
+    """
+    if output is None and not sensitivity:
+        raise UsageError("nothing would be written: name the quantized checkpoint with -o, or ask for --sensitivity")
+    if output is not None and output.exists() and output.resolve() == checkpoint.resolve():
+        raise UsageError(f"{output} is the checkpoint itself: choose another name with -o")
+    if report is not None and not sensitivity and keep != "auto":
+        raise UsageError("--report needs measurements: ask for --sensitivity, or --keep auto")
+    require("torch", extra="train", purpose="Quantizing a checkpoint")
+    import torch
+
+    from mmn_edge import clips
+    from mmn_edge.identity import described_options, identify
+    from mmn_edge.network import build_network, read_checkpoint
+    from mmn_edge.network import quantization as q
+    from mmn_edge.train.sensitivity import Budget
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    state, description = read_checkpoint(checkpoint)
+    options = {**described_options(description), **parse_options(model_options)}
+    network = build_network(state, options, origin=str(checkpoint), quantized=False)
+    identity = identify(network.arch, description, preset=preset, stream=stream, origin=checkpoint)
+    known = clips.splits(data)
+    split = split or ("train" if "train" in known else None)
+    eval_split = eval_split or next((name for name in ("val", "test") if name in known), None)
+    kept: tuple[str, ...] = ()
+    if keep not in ("auto", "none"):
+        kept = q.default_kept(network) if keep == "sensitive" else q.select_sites(network, keep.split(","))
+
+    calibration = _batches(data, split, calibration_clips, network, identity)
+    click.echo(f"ranges from {_count(calibration)} clips of {data.name}" + (f":{split}" if split else ""), err=True)
+    # All layers, so that the ones to keep can be chosen afterwards: ranges do not depend on what is kept.
+    q.calibrate(q.quantize(network, ()), calibration, method=ranges)
+    choice = None
+    if sensitivity or keep == "auto":
+        evaluation = _batches(data, eval_split, eval_clips, network, identity)
+        found, choice = _measure(network, evaluation, Budget(points=budget) if keep == "auto" else None)
+        _print(found, choice)
+        if report is not None:
+            _write_report(report, found, choice, title=f"{checkpoint.name} on {data.name}")
+    if choice is not None:
+        kept = choice.kept
+    if output is None:
+        return
+    q.quantize(network, kept)
+    facts = {
+        "ranges": f"post-training ({ranges}), {_count(calibration)} clips of {data.name}"
+        + (f":{split}" if split else ""),
+        "kept": list(kept),
+        "chosen": "patterns" if keep not in ("auto", "sensitive", "none") else keep,
+    }
+    _save(output, network, {**_describe(network, identity), **description, "quantization": facts})
+    click.echo(f"wrote {output}: {len(q.quantized_sites(network))} layers in int8, {len(kept)} in floating point")
+    if choice is not None and not choice.met:
+        click.echo(f"the budget of {budget:g} points was not met, whatever was kept", err=True)
+
+
+def _batches(data: Path, split: str | None, limit: int, network: MMN, identity: Identity) -> Batches:
+    """Up to ``limit`` clips, spread over a split, as batches of windows such as a deployed model is given."""
+    import numpy as np
+    import torch
+
+    from mmn_edge import clips
+    from mmn_edge.preprocess import features, fill_missing, uniform_indices
+
+    arch = network.arch
+    found = clips.read_clips(data, split).clips
+    shape = found[0].keypoints.shape[1:]
+    if arch.num_people != 1 or shape != (arch.num_joints, arch.in_channels):
+        raise LayoutError(
+            f"{data} has clips of (V, C) = {shape}, and the network takes {arch.num_people} x {arch.num_joints} joints "
+            f"with {arch.in_channels} coordinates"
+        )
+    chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
+    if max(clip.label for clip in chosen) >= arch.num_classes:
+        raise DataError(f"{data} has labels that the network's {arch.num_classes} classes do not reach")
+    bones = identity.layout.bones if identity.layout else ()
+    preprocessing = identity.preprocessing(arch)
+    frames = arch.num_frames
+    batches = []
+    for start in range(0, len(chosen), BATCH):
+        part = chosen[start : start + BATCH]
+        windows = [fill_missing(clip.keypoints, bones)[uniform_indices(len(clip.keypoints), frames)] for clip in part]
+        pairs = [features(window, preprocessing, frames=frames) for window in windows]
+        batches.append(
+            (
+                torch.from_numpy(np.stack([x for x, _ in pairs])),
+                torch.from_numpy(np.stack([index for _, index in pairs])),
+                torch.tensor([clip.label for clip in part]),
+            )
+        )
+    return batches
+
+
+def _count(batches: Batches) -> int:
+    return sum(len(batch[2]) for batch in batches)
+
+
+def _measure(network: MMN, batches: Batches, budget: Budget | None) -> tuple[Sensitivity, Choice | None]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from mmn_edge.train.sensitivity import choose, measure
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("measuring layers", total=None)
+        found = measure(
+            network, batches, on_step=lambda done, total: progress.update(task, completed=done, total=total)
+        )
+        if budget is None:
+            return found, None
+        progress.update(task, description="choosing", total=None)
+
+        def on_step(effect: Effect) -> None:
+            progress.update(task, description=f"choosing: {effect.name}, logit error {effect.error:.1%}")
+
+        return found, choose(network, batches, found, budget, on_step=on_step)
+
+
+def _print(found: Sensitivity, choice: Choice | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mmn_edge.cli.sensitivity_report import rows
+
+    console = Console()
+    effects = (found.everything, *found.ranking()[:SHOWN])
+    tables = [(f"int8 for these layers alone ({found.clips} clips, fp32 top-1 {found.accuracy:.2%})", effects)]
+    if choice is not None:
+        tables.append((f"mixed precision: {len(choice.kept)} layers kept in floating point", choice.steps))
+    for title, entries in tables:
+        table = Table("layers", title=title, title_justify="left")
+        for heading in ("count", "top-1 lost", "agreement", "logit error"):
+            table.add_column(heading, justify="right")
+        for name, count, lost, agreement, error in rows(found, entries):
+            table.add_row(name, str(count), f"{lost:.2f}", f"{agreement:.1%}", f"{error:.2%}")
+        console.print(table)
+
+
+def _write_report(folder: Path, found: Sensitivity, choice: Choice | None, *, title: str) -> None:
+    from mmn_edge.cli.sensitivity_report import markdown, svg
+    from mmn_edge.files import atomic_file
+
+    content: dict[str, Any] = {"sensitivity": found.to_dict(), "choice": choice.to_dict() if choice else None}
+    for name, text in (
+        ("sensitivity.json", json.dumps(content, indent=1) + "\n"),
+        ("sensitivity.md", markdown(found, choice, title=title)),
+        ("sensitivity.svg", svg(found, choice, title=title)),
+    ):
+        with atomic_file(folder / name) as partial:
+            partial.write_text(text, encoding="utf-8")
+    click.echo(f"wrote {folder}: sensitivity.json, .md, .svg")
+
+
+def _describe(network: MMN, identity: Identity) -> dict[str, Any]:
+    """What the checkpoint must say of itself, so that convert needs nothing else."""
+    from dataclasses import asdict
+
+    arch = network.arch
+    options = {"num_people": arch.num_people, "global_pool": arch.global_pool, "num_frames": arch.num_frames}
+    if identity.layout is None:
+        return {"options": options, "stream": identity.stream}
+    return {
+        "preset": identity.preset,
+        "layout": identity.layout.name,
+        "labels": identity.labels.to_dict(),
+        "window": asdict(identity.window),
+        "stream": identity.stream,
+        "options": options,
+    }
+
+
+def _save(path: Path, network: MMN, description: dict[str, Any]) -> None:
+    import torch
+
+    from mmn_edge.files import atomic_file
+
+    try:
+        with atomic_file(path) as partial:
+            torch.save({"model": network.state_dict(), "description": description}, partial)
+    except (OSError, RuntimeError) as error:
+        raise MmnEdgeError(f"cannot write {path}: {error}") from error

@@ -1,0 +1,253 @@
+"""Half precision and int8: one small quantized checkpoint, exported once in both."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from mmn_edge.architecture import Architecture
+from mmn_edge.bundle import Bundle
+from mmn_edge.clips import read_clips
+from mmn_edge.convert import conversion as conversion_module
+from mmn_edge.convert import verification
+from mmn_edge.convert.conversion import Conversion, convert
+from mmn_edge.convert.half import halved
+from mmn_edge.convert.verification import compare_half, compare_int8
+from mmn_edge.errors import CheckpointError, UsageError, VerificationError
+from mmn_edge.network import MMN, build_network, read_checkpoint
+from mmn_edge.network.quantization import calibrate, default_kept, quantize, quantized_sites, sites
+from mmn_edge.preprocess import Preprocessing, features, uniform_indices
+from mmn_edge.skeleton import FloatArray
+
+ARCH = Architecture(num_classes=4, num_joints=5, width=16, depth=1, mlp_width=32, num_frames=16)
+OPTIONS = {"num_people": 1, "global_pool": "avg", "num_frames": 16}
+TEMPERATURE = 1.7
+
+
+def network() -> MMN:
+    torch.manual_seed(0)
+    net = MMN(ARCH).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        net.head.weight.mul_(100)  # a fresh network's logits hardly depend on its input
+    return net
+
+
+def inputs(count: int = 8) -> dict[str, FloatArray]:
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, (count, 2, 16, 5, 1)).astype(np.float32)
+    index_t = np.tile(np.arange(16, dtype=np.float32) * 2 / 16 - 1, (count, 1))
+    return {"features": x, "index_t": index_t}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    net = network()
+    batch = [torch.from_numpy(x) for x in inputs().values()]
+    calibrate(quantize(net, default_kept(net)), [batch])
+    path = tmp_path_factory.mktemp("checkpoint") / "int8.pt"
+    description = {"options": OPTIONS, "temperature": TEMPERATURE, "quantization": {"ranges": "made up"}}
+    torch.save({"model": net.state_dict(), "description": description}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def conversion(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
+    target = tmp_path_factory.mktemp("bundle") / "B"
+    return convert(checkpoint, target, input_kind="features", precisions=["int8", "fp16"])
+
+
+def run(conversion: Conversion, precision: str) -> tuple[FloatArray, FloatArray]:
+    path = str(conversion.bundle.model(precision))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    logits, probabilities = session.run(["logits", "probabilities"], inputs())
+    return logits, probabilities
+
+
+def reference(checkpoint: Path, *, quantized: bool) -> FloatArray:
+    state, _ = read_checkpoint(checkpoint)
+    net = build_network(state, OPTIONS, quantized=quantized)
+    with torch.inference_mode():
+        logits: FloatArray = net(*(torch.from_numpy(x) for x in inputs().values())).numpy()
+    return logits
+
+
+def test_each_precision_gives_its_logits(conversion: Conversion, checkpoint: Path) -> None:
+    plain, fake = (reference(checkpoint, quantized=flag) for flag in (False, True))
+    assert np.abs(fake - plain).mean() > 1e-3
+    half = np.abs(run(conversion, "fp16")[0] - plain)
+    assert 1e-6 < half.max() < 5e-3 * np.ptp(plain)
+    int8 = run(conversion, "int8")[0]
+    assert np.abs(int8 - fake).mean() < 0.2 * np.abs(fake - plain).mean()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_probabilities_are_at_the_checkpoints_temperature_and_logits_are_raw(
+    conversion: Conversion, precision: str
+) -> None:
+    logits, probabilities = run(conversion, precision)
+    assert logits.dtype == probabilities.dtype == np.float32
+    exponent = np.exp((logits - logits.max(1, keepdims=True)) / TEMPERATURE)
+    np.testing.assert_allclose(probabilities, exponent / exponent.sum(1, keepdims=True), atol=1e-6)
+    assert conversion.bundle.manifest.temperature == TEMPERATURE
+
+
+def test_int8_weights_are_stored_as_the_fake_quantized_ones(conversion: Conversion, checkpoint: Path) -> None:
+    model = onnx.load(str(conversion.bundle.model("int8")))
+    constants = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
+    node = next(node for node in model.graph.node if node.name == "fusion.down1.0/DequantizeLinear_2")
+    stored, scale = constants[node.input[0]], constants[node.input[1]]
+    assert stored.dtype == np.int8
+    assert np.abs(stored).reshape(16, -1).max(1).tolist() == [127] * 16
+    weight = read_checkpoint(checkpoint)[0]["fusion.down1.0.weight"].numpy()
+    assert np.abs(stored * scale.reshape(-1, 1, 1, 1) - weight).max() <= scale.max() / 2 * 1.001
+    assert {entry.version for entry in model.opset_import} <= set(range(17, 21))
+    assert not any(node.metadata_props for node in model.graph.node)
+
+
+def test_the_manifest_says_what_was_quantized(conversion: Conversion) -> None:
+    manifest = Bundle.open(conversion.bundle.path).manifest
+    assert list(manifest.models) == ["fp16", "int8"]
+    assert manifest.quantization is not None
+    assert manifest.quantization["ranges"] == "made up"
+    assert manifest.quantization["pairs"] == len(sites(network())) - len(default_kept(network()))
+    assert manifest.quantization["kept"] == list(default_kept(network()))
+    assert manifest.verification["int8"]["rounding_noise"] >= 0
+    assert manifest.verification["fp16"]["reference"] == "PyTorch in float32"
+
+
+def test_half_precision_is_half_but_for_its_islands(conversion: Conversion) -> None:
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(conversion.bundle.model("fp16"))))
+    kinds = {entry.name: entry.data_type for entry in model.graph.initializer}
+    kinds |= {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MatMul", "Gemm"):
+            assert {kinds[name] for name in node.input if name in kinds} == {half}, node.name
+        if node.op_type in ("LayerNormalization", "ReduceMean", "Sqrt") and node.name != "graph/ReduceMean":
+            assert {kinds[name] for name in node.input if kinds.get(name) in (half, single)} == {single}, node.name
+
+
+def test_a_wrong_model_is_refused(conversion: Conversion, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state, _ = read_checkpoint(checkpoint)
+    plain, fake = (Logits(build_network(state, OPTIONS, quantized=flag)) for flag in (False, True))
+    model = conversion.bundle.model("int8")
+    assert compare_int8(fake, plain, model, inputs(), data="noise").top1_agreement > 0.8
+    other = Logits(quantize_with(state, 1.5))
+    with pytest.raises(VerificationError, match=r"model\.int8\.onnx differs from the checkpoint"):
+        compare_int8(other, plain, model, inputs(), data="noise")
+    monkeypatch.setattr(verification, "HALF_TOLERANCE", 1e-9)
+    with pytest.raises(VerificationError, match="max logit difference"):
+        compare_half(plain, conversion.bundle.model("fp16"), inputs(), data="noise")
+
+
+class Logits(torch.nn.Module):
+    """A network as the exported graphs are."""
+
+    def __init__(self, net: MMN) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor, index_t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.net(x, index_t)
+        return logits, torch.softmax(logits / TEMPERATURE, dim=1)
+
+
+def quantize_with(state: dict[str, torch.Tensor], factor: float) -> MMN:
+    changed = {key: value / factor if key.endswith("amax") else value for key, value in state.items()}
+    return build_network(changed, OPTIONS)
+
+
+def test_half_batch_norms_survive_tiny_variances() -> None:
+    net = network()
+    assert net.fusion.f4_proc[0].running_var is not None
+    net.fusion.f4_proc[0].running_var.fill_(1e-9)
+    half = halved(net)
+    factor = half.fusion.f4_proc[0].factor
+    assert torch.isfinite(factor).all()
+    assert net.head.weight.dtype == torch.float32
+    assert half.head.weight.dtype == torch.float16
+
+
+def save_plain(path: Path) -> Path:
+    torch.save({"model": network().state_dict(), "description": {"options": OPTIONS}}, path / "plain.pt")
+    return path / "plain.pt"
+
+
+def save_clips(path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    names = [f"clip{index}" for index in range(12)]
+    annotations = [
+        {"frame_dir": name, "label": 0, "total_frames": 20, "keypoint": rng.normal(300, 40, (1, 20, 5, 2))}
+        for name in names
+    ]
+    content = {"split": {"train": names[:9], "test": names[9:]}, "annotations": annotations}
+    (path / "clips.pkl").write_bytes(pickle.dumps(content))
+    return path / "clips.pkl"
+
+
+def test_ranges_of_a_plain_checkpoint_come_from_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(Exception):
+        """An export takes seconds, and those of the fixture are like this one."""
+
+    seen: list[torch.nn.Module] = []
+
+    def stop(graph: torch.nn.Module, *rest: object) -> None:
+        seen.append(graph)
+        raise Enough
+
+    monkeypatch.setattr(conversion_module, "export_onnx", stop)
+    clips = save_clips(tmp_path)
+    with pytest.raises(Enough):
+        convert(save_plain(tmp_path), tmp_path / "B", input_kind="features", precisions=["int8"], calibration=clips)
+    net = seen[0].get_submodule("network")
+    train = read_clips(clips, "train").clips
+    preprocessing = Preprocessing("joint", tuple(range(5)), ())
+    pairs = [features(clip.keypoints[uniform_indices(20, 16)], preprocessing, frames=16) for clip in train]
+    expected = network()
+    batch = [torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True)]
+    calibrate(quantize(expected, default_kept(expected)), [batch])
+    for name in quantized_sites(expected):
+        scale = expected.get_submodule(name).get_buffer("quantizer.amax") / 127
+        torch.testing.assert_close(net.get_submodule(name).get_buffer("input_scale"), scale)
+    assert not (tmp_path / "B").exists()
+
+
+def test_a_quantized_checkpoint_gives_fp32_and_int8_by_default(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.nn.Module] = []
+    monkeypatch.setattr(conversion_module, "export_onnx", lambda graph, *rest: seen.append(graph))
+    monkeypatch.setattr(conversion_module, "compare", lambda *args, **options: None)
+    monkeypatch.setattr(conversion_module, "operator_counts", lambda model: {})
+    with pytest.raises(FileNotFoundError, match=r"model\.int8\.onnx"):  # which the lint would read
+        convert(checkpoint, tmp_path / "B", input_kind="features")
+    plain, int8 = (graph.get_submodule("network.head") for graph in seen)
+    assert type(plain) is torch.nn.Linear
+    assert int8.get_buffer("weight").dtype == torch.int8
+
+
+def test_what_does_not_fit_together_is_said_before_anything_is_made(checkpoint: Path, tmp_path: Path) -> None:
+    plain, clips = save_plain(tmp_path), save_clips(tmp_path)
+    target = tmp_path / "B"
+    with pytest.raises(UsageError, match="int8 needs ranges"):
+        convert(plain, target, input_kind="features", precisions=["int8"])
+    with pytest.raises(UsageError, match="unknown precision 'fp8'"):
+        convert(plain, target, input_kind="features", precisions=["fp32", "fp8"])
+    with pytest.raises(UsageError, match="ranges of its own"):
+        convert(checkpoint, target, input_kind="features", calibration=clips)
+    with pytest.raises(UsageError, match="not among the precisions"):
+        convert(plain, target, input_kind="features", precisions=["fp16"], calibration=clips)
+    state, _ = read_checkpoint(checkpoint)
+    state["head.quantizer.amax"] = torch.zeros(())
+    torch.save({"model": state, "description": {"options": OPTIONS}}, tmp_path / "broken.pt")
+    with pytest.raises(CheckpointError, match="broken int8 range for head"):
+        convert(tmp_path / "broken.pt", target, input_kind="features")
+    assert not target.exists()
+    assert quantized_sites(build_network(read_checkpoint(plain)[0], OPTIONS)) == ()
