@@ -209,3 +209,15 @@ def test_no_mapping_says_what_would_fit() -> None:
 def test_unknown_layout() -> None:
     with pytest.raises(LayoutError, match="unknown skeleton layout 'halpe'"):
         mappings.get("halpe", "ma52")
+
+
+def test_a_joint_that_was_only_guessed_does_not_count_as_seen() -> None:
+    keypoints, scores = person("mediapipe-holistic")
+    knee = layouts.get("mediapipe-holistic").index("left_knee")
+    target = layouts.get("ma52").index("left_knee")
+    mapping = mappings.get("mediapipe-holistic", "ma52")
+    for score, seen in ((0.0, False), (0.01, False), (mappings.MIN_SCORE, True), (0.9, True)):
+        scores[knee] = score
+        mapped, mapped_scores = mapping.apply(keypoints, scores)
+        assert np.isfinite(mapped[target]).all() == seen
+        assert (mapped_scores[target] > 0) == seen

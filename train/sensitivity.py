@@ -10,20 +10,28 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mmn_edge import clips
+from mmn_edge.architecture import Architecture
+from mmn_edge.errors import DataError, LayoutError
+from mmn_edge.identity import Identity
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import disable, enable, quantized_sites
+from mmn_edge.preprocess import features, fill_missing, uniform_indices
 from mmn_edge.skeleton import FloatArray
 
-__all__ = ["Budget", "Choice", "Effect", "Sensitivity", "choose", "groups", "measure"]
+__all__ = ["Budget", "Choice", "Effect", "Sensitivity", "choose", "groups", "labelled_windows", "measure"]
 
 Batches = Sequence[tuple[Tensor, Tensor, Tensor]]
 """Features ``(N, C_in, T, V, 1)``, time index ``(N, T)``, labels ``(N,)``."""
+
+BATCH = 20
 
 SPLIT = 4
 """Groups, the worst ones, whose layers are measured one by one."""
@@ -114,6 +122,41 @@ class Choice:
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return asdict(self)
+
+
+def labelled_windows(data: Path, split: str | None, limit: int, arch: Architecture, identity: Identity) -> Batches:
+    """Read up to ``limit`` clips, spread over a split, as batches of windows such as a deployed model is given.
+
+    Raises:
+        DataError: The files are broken, or have labels that the network does not know.
+        LayoutError: The clips have other joints or coordinates than the network.
+    """
+    found = clips.read_clips(data, split).clips
+    shape = found[0].keypoints.shape[1:]
+    if arch.num_people != 1 or shape != (arch.num_joints, arch.in_channels):
+        raise LayoutError(
+            f"{data} has clips of (V, C) = {shape}, and the network takes {arch.num_people} x {arch.num_joints} joints "
+            f"with {arch.in_channels} coordinates"
+        )
+    chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
+    if max(clip.label for clip in chosen) >= arch.num_classes:
+        raise DataError(f"{data} has labels that the network's {arch.num_classes} classes do not reach")
+    bones = identity.layout.bones if identity.layout else ()
+    preprocessing = identity.preprocessing(arch)
+    frames = arch.num_frames
+    batches = []
+    for start in range(0, len(chosen), BATCH):
+        part = chosen[start : start + BATCH]
+        windows = [fill_missing(clip.keypoints, bones)[uniform_indices(len(clip.keypoints), frames)] for clip in part]
+        pairs = [features(window, preprocessing, frames=frames) for window in windows]
+        batches.append(
+            (
+                torch.from_numpy(np.stack([x for x, _ in pairs])),
+                torch.from_numpy(np.stack([index for _, index in pairs])),
+                torch.tensor([clip.label for clip in part]),
+            )
+        )
+    return batches
 
 
 def groups(network: nn.Module) -> dict[str, tuple[str, ...]]:

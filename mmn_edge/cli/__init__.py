@@ -39,6 +39,9 @@ def cli() -> None:
       mmn-edge run --model model.bundle talk.avi       recognise in a video
       mmn-edge profile model.bundle                    latency and throughput on this machine
       mmn-edge train synthetic -o runs/first           train a small model
+      mmn-edge data check set.pkl -o report            what is in a data set, and what is wrong with it
+      mmn-edge evaluate best.pt model.bundle --data set.pkl
+                                                       how good models are, and how far apart
 
     \b
     Shell completion (bash; likewise zsh_source, fish_source):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mmn_edge.architecture import parse_options
-from mmn_edge.errors import DataError, LayoutError, MmnEdgeError, UsageError
+from mmn_edge.errors import MmnEdgeError, UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["quantize"]
 
-BATCH = 20
 SHOWN = 12
 
 
@@ -120,7 +119,7 @@ def quantize(
     from mmn_edge.identity import described_options, identify
     from mmn_edge.network import build_network, read_checkpoint
     from mmn_edge.network import quantization as q
-    from mmn_edge.train.sensitivity import Budget
+    from mmn_edge.train.sensitivity import Budget, labelled_windows
 
     if threads is not None:
         torch.set_num_threads(threads)
@@ -135,13 +134,13 @@ def quantize(
     if keep not in ("auto", "none"):
         kept = q.default_kept(network) if keep == "sensitive" else q.select_sites(network, keep.split(","))
 
-    calibration = _batches(data, split, calibration_clips, network, identity)
+    calibration = labelled_windows(data, split, calibration_clips, network.arch, identity)
     click.echo(f"ranges from {_count(calibration)} clips of {data.name}" + (f":{split}" if split else ""), err=True)
     # All layers, so that the ones to keep can be chosen afterwards: ranges do not depend on what is kept.
     q.calibrate(q.quantize(network, ()), calibration, method=ranges)
     choice = None
     if sensitivity or keep == "auto":
-        evaluation = _batches(data, eval_split, eval_clips, network, identity)
+        evaluation = labelled_windows(data, eval_split, eval_clips, network.arch, identity)
         found, choice = _measure(network, evaluation, Budget(points=budget) if keep == "auto" else None)
         _print(found, choice)
         if report is not None:
@@ -161,43 +160,6 @@ def quantize(
     click.echo(f"wrote {output}: {len(q.quantized_sites(network))} layers in int8, {len(kept)} in floating point")
     if choice is not None and not choice.met:
         click.echo(f"the budget of {budget:g} points was not met, whatever was kept", err=True)
-
-
-def _batches(data: Path, split: str | None, limit: int, network: MMN, identity: Identity) -> Batches:
-    """Up to ``limit`` clips, spread over a split, as batches of windows such as a deployed model is given."""
-    import numpy as np
-    import torch
-
-    from mmn_edge import clips
-    from mmn_edge.preprocess import features, fill_missing, uniform_indices
-
-    arch = network.arch
-    found = clips.read_clips(data, split).clips
-    shape = found[0].keypoints.shape[1:]
-    if arch.num_people != 1 or shape != (arch.num_joints, arch.in_channels):
-        raise LayoutError(
-            f"{data} has clips of (V, C) = {shape}, and the network takes {arch.num_people} x {arch.num_joints} joints "
-            f"with {arch.in_channels} coordinates"
-        )
-    chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
-    if max(clip.label for clip in chosen) >= arch.num_classes:
-        raise DataError(f"{data} has labels that the network's {arch.num_classes} classes do not reach")
-    bones = identity.layout.bones if identity.layout else ()
-    preprocessing = identity.preprocessing(arch)
-    frames = arch.num_frames
-    batches = []
-    for start in range(0, len(chosen), BATCH):
-        part = chosen[start : start + BATCH]
-        windows = [fill_missing(clip.keypoints, bones)[uniform_indices(len(clip.keypoints), frames)] for clip in part]
-        pairs = [features(window, preprocessing, frames=frames) for window in windows]
-        batches.append(
-            (
-                torch.from_numpy(np.stack([x for x, _ in pairs])),
-                torch.from_numpy(np.stack([index for _, index in pairs])),
-                torch.tensor([clip.label for clip in part]),
-            )
-        )
-    return batches
 
 
 def _count(batches: Batches) -> int:
