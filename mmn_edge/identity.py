@@ -69,7 +69,7 @@ def identify(
         raise UsageError(f"unknown stream {stream!r}: choose one of {', '.join(STREAMS)}")
     trained_on = description.get("stream")
     if trained_on is not None and stream not in (None, trained_on):
-        raise UsageError(f"{origin} was trained on stream {trained_on}: leave --stream {stream} out")
+        raise UsageError(f"{origin} was trained on stream {trained_on}, not {stream}: use --stream {trained_on}")
     stream = stream or trained_on
     if preset is None and description.get("layout"):
         identity = _from_description(description, stream, origin)

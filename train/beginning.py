@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from mmn_edge.architecture import Architecture
-from mmn_edge.errors import CheckpointError, UsageError
-from mmn_edge.labels import Labels
+from mmn_edge.errors import CheckpointError
+from mmn_edge.identity import described_options, identify
 from mmn_edge.layouts import Layout
 from mmn_edge.network import MMN, build_network, read_checkpoint
-from mmn_edge.network.quantization import calibrate, default_kept, quantize, select_sites, sites, split_state
+from mmn_edge.network.quantization import calibrate, kept_sites, quantize, sites, split_state
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.train.data import TrainingData, evaluation_batches
 from mmn_edge.train.recipe import Recipe
@@ -30,7 +29,7 @@ class Beginning:
         network: The network with its first weights, on the CPU.
         recipe: The recipe; of a checkpoint's run with the network options that the checkpoint has.
         teacher: The floating-point network that a quantized one learns from, in evaluation mode; None: none.
-        kept: The layers that quantization-aware training leaves in floating point; None where it is off.
+        kept: The layers that quantization-aware training leaves in floating point; None where nothing is quantized.
     """
 
     network: MMN
@@ -62,31 +61,9 @@ def begin(data: TrainingData, layout: Layout, recipe: Recipe, checkpoint: Path |
         return Beginning(MMN(arch, drop_path=model.drop_path, head_drop=model.head_drop), recipe)
     state, description = read_checkpoint(checkpoint)
     plain, _ = split_state(state)
-    options = description.get("options")
-    teacher = build_network(plain, options if isinstance(options, dict) else None, origin=str(checkpoint))
+    teacher = build_network(plain, described_options(description), origin=str(checkpoint))
     arch = teacher.arch
-    _check(checkpoint, description, arch, data, layout, recipe, channels)
-    recipe = replace(recipe, model=replace(recipe.model, width=arch.width, depth=arch.depth, frames=arch.num_frames))
-    network = MMN(arch, drop_path=recipe.model.drop_path, head_drop=recipe.model.head_drop)
-    network.load_state_dict(plain)
-    if not recipe.qat.enabled:
-        return Beginning(network, recipe)
-    kept = _kept(network, recipe.qat.keep)
-    if set(kept) != set(sites(network)):
-        quantize(network, kept)
-        calibrate(network, _calibration_batches(data, layout, recipe))
-    return Beginning(network, recipe, teacher, kept)
-
-
-def _check(
-    checkpoint: Path,
-    description: dict[str, Any],
-    arch: Architecture,
-    data: TrainingData,
-    layout: Layout,
-    recipe: Recipe,
-    channels: int,
-) -> None:
+    identity = identify(arch, description, preset=None, stream=recipe.stream, origin=checkpoint)
     ours = (layout.num_joints, channels, len(data.labels))
     if (arch.num_joints, arch.in_channels, arch.num_classes) != ours:
         raise CheckpointError(
@@ -94,22 +71,19 @@ def _check(
             f"{(arch.num_joints, arch.in_channels, arch.num_classes)}, and the data set has {ours}: fine-tuning goes "
             "on with the same data set"
         )
-    trained_on = description.get("stream", recipe.stream)
-    if trained_on != recipe.stream:
-        raise UsageError(f"{checkpoint} was trained on stream {trained_on}: give --stream {trained_on}")
-    if "labels" in description and Labels.from_dict(description["labels"]).classes != data.labels.classes:
+    if "labels" in description and identity.labels.classes != data.labels.classes:
         raise CheckpointError(f"{checkpoint} was trained on classes of other names than the data set's")
-
-
-def _kept(network: MMN, keep: str) -> tuple[str, ...]:
-    """The layers to leave in floating point, from the recipe's word for them."""
-    if keep == "none":
-        return ()
-    if keep == "all":
-        return sites(network)
-    if keep == "sensitive":
-        return default_kept(network)
-    return select_sites(network, [pattern.strip() for pattern in keep.split(",")])
+    recipe = replace(recipe, model=replace(recipe.model, width=arch.width, depth=arch.depth, frames=arch.num_frames))
+    network = MMN(arch, drop_path=recipe.model.drop_path, head_drop=recipe.model.head_drop)
+    network.load_state_dict(plain)
+    if not recipe.qat.enabled:
+        return Beginning(network, recipe)
+    kept = kept_sites(network, recipe.qat.keep)
+    if kept == sites(network):  # the control: the same fine-tuning, nothing quantized
+        return Beginning(network, recipe, teacher)
+    quantize(network, kept)
+    calibrate(network, _calibration_batches(data, layout, recipe))
+    return Beginning(network, recipe, teacher, kept)
 
 
 def _calibration_batches(data: TrainingData, layout: Layout, recipe: Recipe) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -30,7 +30,7 @@ __all__ = [
     "SyntheticData",
     "TrainingData",
     "TrainingWindows",
-    "class_shares",
+    "class_counts",
     "evaluation_batches",
     "training_batches",
     "training_order",
@@ -93,7 +93,6 @@ class AnnotatedData:
         self.labels = names
         self._training = _filled(training_set.clips, layout)
         self.validation: Sequence[Clip] = _filled(validation_set.clips, layout)
-        self.empty = tuple(sorted(set(range(len(names))) - {clip.label for clip in self._training}))
 
     def epoch(self, number: int) -> Sequence[Clip]:
         """All training clips."""
@@ -143,11 +142,9 @@ class TrainingWindows(Dataset[tuple[Any, Any, int]]):
         return erase(window, recipe.augment.erase, rng), time, clip.label
 
 
-def class_shares(clips: Sequence[Clip], classes: int) -> np.ndarray[Any, Any]:
-    """The share of each class ``(K,)`` among ``clips``."""
-    counts = np.bincount([clip.label for clip in clips], minlength=classes)
-    shares: np.ndarray[Any, Any] = counts / counts.sum()
-    return shares
+def class_counts(clips: Sequence[Clip], classes: int) -> np.ndarray[Any, Any]:
+    """How many of ``clips`` each class has, ``(K,)``."""
+    return np.bincount([clip.label for clip in clips], minlength=classes)
 
 
 def training_order(clips: Sequence[Clip], recipe: Recipe, epoch: int, classes: int) -> np.ndarray[Any, Any]:
@@ -155,7 +152,7 @@ def training_order(clips: Sequence[Clip], recipe: Recipe, epoch: int, classes: i
     rng = np.random.default_rng([recipe.seed, epoch])
     if not recipe.data.balance:
         return rng.permutation(len(clips))
-    counts = np.bincount([clip.label for clip in clips], minlength=classes)
+    counts = class_counts(clips, classes)
     weights = np.array([float(counts[clip.label]) ** -recipe.data.balance for clip in clips])
     return rng.choice(len(clips), size=len(clips), replace=True, p=weights / weights.sum())
 

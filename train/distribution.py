@@ -6,7 +6,7 @@ https://docs.pytorch.org/docs/stable/elastic/run.html
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -55,13 +55,14 @@ class Processes:
         distributed.all_reduce(tensor)
         return float(tensor) / self.world
 
-    def agree(self, value: bool) -> bool:
-        """What the first process says; every other process learns it."""
+    def of_first(self, values: Sequence[float]) -> list[float]:
+        """The first process's numbers, which every other process learns."""
         if self.world == 1:
-            return value
-        tensor = torch.tensor(int(value), device=self.device)
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         distributed.broadcast(tensor, 0)
-        return bool(tensor)
+        numbers: list[float] = tensor.tolist()
+        return numbers
 
 
 @contextmanager

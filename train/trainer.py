@@ -27,7 +27,7 @@ from mmn_edge.train.beginning import Beginning
 from mmn_edge.train.data import (
     TrainingData,
     TrainingWindows,
-    class_shares,
+    class_counts,
     evaluation_batches,
     training_batches,
     training_order,
@@ -126,26 +126,23 @@ class Trainer:
         shared = self.processes.share(self.network)
         if optim.compile:
             shared = torch.compile(shared)  # type: ignore[assignment]
-        shares = torch.from_numpy(class_shares(self.data.epoch(0), len(self.data.labels))).float()
-        objective = Objective(self.recipe, shares.to(self.processes.device), self.teacher)
-        journal = None
+        counts = torch.from_numpy(class_counts(self.data.epoch(0), len(self.data.labels))).float()
+        objective = Objective(self.recipe, (counts / counts.sum()).to(self.processes.device), self.teacher)
         if first:
             self.folder.mkdir(parents=True, exist_ok=True)
-            journal = Journal(self.folder, len(self.history), tensorboard=self.tensorboard)
+        journal = Journal(self.folder, len(self.history), tensorboard=self.tensorboard and first)
         for epoch in range(len(self.history), optim.epochs):
             if self._patience_is_spent():
                 break
             began = time.perf_counter()
             train_loss, rate = self._train_epoch(epoch, shared, objective, state, on_step)
-            validation_loss, accuracy = self._validate(state.validated) if first else (0.0, 0.0)
             # All processes keep the same history, so that all stop together.
-            validation_loss, accuracy = (
-                self.processes.mean(value) * self.processes.world for value in (validation_loss, accuracy)
-            )
+            validated = self._validate(state.validated) if first else (0.0, 0.0)
+            validation_loss, accuracy = self.processes.of_first(validated)
             seconds = time.perf_counter() - began
             result = EpochResult(epoch + 1, train_loss, validation_loss, accuracy, rate, seconds)
             self.history.append(result)
-            if journal is not None:
+            if first:
                 # The best one first: killed between the two, a resumed run trains this epoch again and saves it again.
                 if result == self.best:
                     self._save(BEST, state)
@@ -155,8 +152,7 @@ class Trainer:
                     title = f"{self.recipe.name}: {self.layout.name}, stream {self.recipe.stream}"
                     partial.write_text(curves.svg(self.history, optim.epochs, title), encoding="utf-8")
                 on_epoch(result)
-        if journal is not None:
-            journal.close()
+        journal.close()
 
     def _patience_is_spent(self) -> bool:
         patience = self.recipe.optim.patience

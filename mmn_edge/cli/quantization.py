@@ -119,6 +119,7 @@ def quantize(
     from mmn_edge.identity import described_options, identify
     from mmn_edge.network import build_network, read_checkpoint
     from mmn_edge.network import quantization as q
+    from mmn_edge.testset import default_split
     from mmn_edge.train.sensitivity import Budget, labelled_windows
 
     if threads is not None:
@@ -127,12 +128,9 @@ def quantize(
     options = {**described_options(description), **parse_options(model_options)}
     network = build_network(state, options, origin=str(checkpoint), quantized=False)
     identity = identify(network.arch, description, preset=preset, stream=stream, origin=checkpoint)
-    known = clips.splits(data)
-    split = split or ("train" if "train" in known else None)
-    eval_split = eval_split or next((name for name in ("val", "test") if name in known), None)
-    kept: tuple[str, ...] = ()
-    if keep not in ("auto", "none"):
-        kept = q.default_kept(network) if keep == "sensitive" else q.select_sites(network, keep.split(","))
+    split = split or ("train" if "train" in clips.splits(data) else None)
+    eval_split = eval_split or default_split(data)
+    kept = () if keep == "auto" else q.kept_sites(network, keep)
 
     calibration = labelled_windows(data, split, calibration_clips, network.arch, identity)
     click.echo(f"ranges from {_count(calibration)} clips of {data.name}" + (f":{split}" if split else ""), err=True)
@@ -154,7 +152,7 @@ def quantize(
         "ranges": f"post-training ({ranges}), {_count(calibration)} clips of {data.name}"
         + (f":{split}" if split else ""),
         "kept": list(kept),
-        "chosen": "patterns" if keep not in ("auto", "sensitive", "none") else keep,
+        "chosen": keep,
     }
     _save(output, network, {**_describe(network, identity), **description, "quantization": facts})
     click.echo(f"wrote {output}: {len(q.quantized_sites(network))} layers in int8, {len(kept)} in floating point")

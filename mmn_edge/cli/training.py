@@ -162,11 +162,13 @@ def recipes(name: str | None, changes: tuple[str, ...]) -> None:
 
 
 def _own_layout(path: Path) -> str | None:
+    """The layout that a data set says it is in, read off its first clip."""
     from mmn_edge import clips
 
     if not path.exists():
         raise DataError(f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC}")
-    return clips.read_clips(path, next(iter(clips.splits(path)), None)).layout
+    entries = clips.open_source(path).entries
+    return entries[0].read().layout if entries else None
 
 
 def _data(
@@ -178,22 +180,24 @@ def _data(
     val_split: str | None,
     size: int,
 ) -> TrainingData:
-    from mmn_edge import clips, labels, presets
+    from mmn_edge import labels, presets
+    from mmn_edge.testset import default_split
     from mmn_edge.train.data import AnnotatedData, SyntheticData
 
     if data == SYNTHETIC:
         return SyntheticData(size, max(size // 2, 13), recipe.seed)
     path = Path(data)
-    if val_split is None:
-        val_split = "val" if "val" in clips.splits(path) else "test"
+    val_split = val_split or default_split(path) or "val"
     named = preset.labels if isinstance(preset, presets.Preset) else None
     return AnnotatedData(path, layout, labels.get(named) if named else None, train_split, val_split)
 
 
 def _warnings(source: TrainingData) -> list[str]:
     """What is odd about the training data, without being wrong."""
-    found = {clip.label for clip in source.epoch(0)}
-    empty = [name for index, name in enumerate(source.labels.classes) if index not in found]
+    from mmn_edge.train.data import class_counts
+
+    counts = class_counts(source.epoch(0), len(source.labels))
+    empty = [name for name, count in zip(source.labels.classes, counts, strict=True) if not count]
     if not empty:
         return []
     return [f"{len(empty)} classes have no training clip and cannot be learned: {', '.join(empty)}"]

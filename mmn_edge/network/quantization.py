@@ -29,6 +29,7 @@ __all__ = [
     "default_kept",
     "disable",
     "enable",
+    "kept_sites",
     "quantize",
     "quantized_sites",
     "range_key",
@@ -170,6 +171,23 @@ def default_kept(network: nn.Module) -> tuple[str, ...]:
     (``docs/quantization.md``).
     """
     return select_sites(network, SENSITIVE)
+
+
+def kept_sites(network: nn.Module, word: str) -> tuple[str, ...]:
+    """The layers to keep in higher precision, from a user's word for them.
+
+    Args:
+        network: The network.
+        word: ``sensitive`` (:func:`default_kept`), ``none``, ``all``, or shell patterns with commas between.
+
+    Raises:
+        UsageError: A pattern matches none.
+    """
+    if word in ("none", "all"):
+        return sites(network) if word == "all" else ()
+    if word == "sensitive":
+        return default_kept(network)
+    return select_sites(network, [pattern.strip() for pattern in word.split(",")])
 
 
 def quantize(network: MMN, kept: Collection[str]) -> MMN:

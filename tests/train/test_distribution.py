@@ -48,6 +48,7 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     with joined("cpu") as processes:
         assert (processes.rank, processes.world, processes.first) == (0, 1, True)
         assert processes.mean(3.0) == 3.0
+        assert processes.of_first((1.0, 2.0)) == [1.0, 2.0]
         module = torch.nn.Linear(1, 1)
         assert processes.share(module) is module
 
