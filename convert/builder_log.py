@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsInt
 
 from mmn_edge.tensorrt_module import load_tensorrt
 
@@ -123,9 +123,7 @@ def cancellable() -> Iterator[Cancellation]:
 
 def logger(flavour: str, log: BuilderLog) -> trt.ILogger:
     """A logger that fills ``log``."""
-    if TYPE_CHECKING:
-        import tensorrt as trt
-    else:
+    if not TYPE_CHECKING:
         trt = load_tensorrt(flavour)
 
     class Logger(trt.ILogger):
@@ -140,20 +138,18 @@ def logger(flavour: str, log: BuilderLog) -> trt.ILogger:
 
 def monitor(flavour: str, phases: Phases, cancellation: Cancellation) -> trt.IProgressMonitor:
     """A monitor that reports to ``phases`` and stops the build once it is cancelled."""
-    if TYPE_CHECKING:
-        import tensorrt as trt
-    else:
+    if not TYPE_CHECKING:
         trt = load_tensorrt(flavour)
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            phases.start(phase_name, parent_phase, num_steps)
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: SupportsInt) -> None:
+            phases.start(phase_name, parent_phase, int(num_steps))
 
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            phases.step(phase_name, step + 1)
+        def step_complete(self, phase_name: str, step: SupportsInt) -> bool:
+            phases.step(phase_name, int(step) + 1)
             return not cancellation.asked
 
         def phase_finish(self, phase_name: str) -> None:

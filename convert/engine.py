@@ -156,9 +156,7 @@ class _Builder:
         self, target: Path, options: EngineOptions, phases: Phases, cancellation: Cancellation
     ) -> tuple[tuple[Product, ...], str]:
         """Build and write; returns the model's products, and why it failed (empty if it did not)."""
-        if TYPE_CHECKING:
-            import tensorrt as trt
-        else:
+        if not TYPE_CHECKING:
             trt = load_tensorrt(self.flavour)
         self.log.errors.clear()
         self.log.kernels.clear()
@@ -180,11 +178,12 @@ class _Builder:
         profile = builder.create_optimization_profile()
         for index in range(network.num_inputs):
             tensor = network.get_input(index)
-            rest = tuple(tensor.shape)[1:]
-            profile.set_shape(tensor.name, (1, *rest), (1, *rest), (options.max_batch, *rest))
+            rest = [tensor.shape[axis] for axis in range(1, len(tensor.shape))]
+            smallest, largest = trt.Dims([1, *rest]), trt.Dims([options.max_batch, *rest])
+            profile.set_shape(tensor.name, smallest, smallest, largest)
         config.add_optimization_profile(profile)
         self._configure(config, options)
-        plan = builder.build_serialized_network(network, config)
+        plan: Any = builder.build_serialized_network(network, config)  # bytes, which its type does not say
         if plan is None:
             return products, "; ".join(self.log.errors) or "the builder gave no reason"
         with target.open("wb") as file:
@@ -194,9 +193,7 @@ class _Builder:
         return products, ""
 
     def _configure(self, config: trt.IBuilderConfig, options: EngineOptions) -> None:
-        if TYPE_CHECKING:
-            import tensorrt as trt
-        else:
+        if not TYPE_CHECKING:
             trt = load_tensorrt(self.flavour)
         if options.workspace_mib is not None:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * MIB)
@@ -275,9 +272,7 @@ def _set_compute_capabilities(config: Any, trt: Any, names: tuple[str, ...]) -> 
 
 def _products(flavour: str, network: trt.INetworkDefinition) -> tuple[Product, ...]:
     """The convolutions and matrix products of a parsed network, with their operands' types."""
-    if TYPE_CHECKING:
-        import tensorrt as trt
-    else:
+    if not TYPE_CHECKING:
         trt = load_tensorrt(flavour)
     kinds = {
         trt.LayerType.CONVOLUTION: "convolution",

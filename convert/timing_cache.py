@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmn_edge.files import atomic_file
 
@@ -50,8 +50,9 @@ class TimingCache:
 
     def keep(self, config: trt.IBuilderConfig) -> None:
         """Write what the build has measured; a full or read-only disk costs the next build time, and nothing else."""
+        content: Any = config.get_timing_cache().serialize()  # bytes, which its type does not say
         with contextlib.suppress(OSError), atomic_file(self.path) as partial:
-            partial.write_bytes(bytes(config.get_timing_cache().serialize()))
+            partial.write_bytes(content)
 
     def read(self) -> bytes:
         """What is known; empty where nothing is."""
