@@ -15,11 +15,11 @@ import torch
 import mmn_edge
 from mmn_edge import clips, layouts, presets
 from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
-from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts
+from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts, save_onnx
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.lint import lint
-from mmn_edge.convert.quantized import frozen
+from mmn_edge.convert.quantized import quantized, quantized_layers
 from mmn_edge.convert.verification import (
     Verification,
     as_features,
@@ -106,7 +106,7 @@ def convert(
         UsageError: Options that contradict each other or the checkpoint; int8 without ranges.
         LayoutError: The layout does not fit the network, or is unknown where it must be known.
         BundleError: ``output`` holds something that is no bundle.
-        VerificationError: ONNX and PyTorch differ, or the int8 model breaks a rule of TensorRT; nothing was written.
+        VerificationError: ONNX and PyTorch differ, or a model breaks a rule of TensorRT; nothing was written.
     """
     if input_kind not in INPUTS:
         raise UsageError(f"unknown input {input_kind!r}: choose one of {', '.join(INPUTS)}")
@@ -133,8 +133,8 @@ def convert(
         )
     preprocessing = identity.preprocessing(arch)
     temperature = described_temperature(description, checkpoint)
-    quantized = build_network(state, options, origin=str(checkpoint))
-    wanted = _precisions(precisions, bool(quantized_sites(quantized)), calibration)
+    fake = build_network(state, options, origin=str(checkpoint))
+    wanted = _precisions(precisions, bool(quantized_sites(fake)), calibration)
 
     quantization: dict[str, Any] = {}
     if "int8" in wanted:
@@ -143,11 +143,11 @@ def convert(
             progress("calibrating int8 ranges")
             split = split or ("train" if "train" in clips.splits(calibration) else None)
             windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, network, layout)
-            _calibrate(quantized, windows, preprocessing)
+            _calibrate(fake, windows, preprocessing)
             quantization = {
                 "ranges": f"post-training, {len(windows)} clips of {calibration.name}" + (f":{split}" if split else "")
             }
-        quantization["kept"] = [name for name in sites(quantized) if name not in quantized_sites(quantized)]
+        quantization["kept"] = [name for name in sites(fake) if name not in quantized_sites(fake)]
 
     progress("gathering windows to verify with")
     source = data or calibration
@@ -161,33 +161,34 @@ def convert(
         inputs = as_features(windows, preprocessing, arch.num_people)
     example = tuple(torch.from_numpy(x[:2]) for x in inputs.values())
 
-    def graph(network: MMN, dtype: torch.dtype = torch.float32) -> Graph:
+    def graph(network: MMN) -> Graph:
         if input_kind == "keypoints":
-            return KeypointsGraph(network, preprocessing, temperature=temperature, dtype=dtype).eval()
-        return FeaturesGraph(network, temperature=temperature, dtype=dtype).eval()
+            return KeypointsGraph(network, preprocessing, temperature=temperature).eval()
+        return FeaturesGraph(network, temperature=temperature).eval()
 
     plain = graph(network)
     verifications: dict[str, Verification] = {}
     operators: dict[str, Mapping[str, int]] = {}
     with write_bundle(output) as writer:
+        progress("exporting to ONNX")
+        exported = export_onnx(plain, plain.input_names, example)
         for precision in wanted:
             model = writer.folder / _file(precision)
-            progress(f"exporting {precision} to ONNX")
-            exported = plain
+            derived = exported
             if precision == "fp16":
-                exported = graph(halved(network), torch.float16)
+                derived = halved(exported)
             elif precision == "int8":
-                exported = graph(frozen(quantized))
-            export_onnx(exported, plain.input_names, example, model)
+                derived = quantized(exported, quantized_layers(fake))
+            report = lint(derived, quantization["kept"] if precision == "int8" else (), precision=precision)
+            save_onnx(derived, model)
             progress(f"verifying {precision} in ONNX Runtime against PyTorch")
             if precision == "fp32":
                 verification = compare(plain, model, inputs, data=data_name)
             elif precision == "fp16":
                 verification = compare_half(plain, model, inputs, data=data_name)
             else:
-                report = lint(onnx.load(str(model)), quantization["kept"])
                 quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
-                verification = compare_int8(graph(quantized), plain, model, inputs, data=data_name)
+                verification = compare_int8(graph(fake), plain, model, inputs, data=data_name)
             verifications[precision] = verification
             operators[precision] = operator_counts(model)
         writer.finish(

@@ -15,7 +15,7 @@ from typing import Any
 
 from mmn_edge.errors import EngineError
 
-__all__ = ["FLAVOURS", "DeviceFacts", "EngineRecord", "check_engine", "engine_file", "rebuild_command"]
+__all__ = ["FLAVOURS", "DeviceFacts", "EngineRecord", "check_engine", "engine_file", "misfits", "rebuild_command"]
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 """The Python modules that build and run engines: TensorRT (Jetson, data centre) and TensorRT for RTX (desktop)."""
@@ -113,6 +113,24 @@ def rebuild_command(bundle: Path | str, precision: str) -> str:
     return f"mmn-edge convert {shlex.quote(str(bundle))} --engine --precision {precision}"
 
 
+def misfits(record: EngineRecord, facts: DeviceFacts, onnx_sha256: str, *, batch: int | None = None) -> tuple[str, ...]:
+    """All that keeps an engine from being loaded here, as clauses of a sentence; empty if it fits.
+
+    A driver may be newer than the one at build time, since CUDA's are backward compatible, but not older. The hash of
+    the engine file itself is checked when the bundle is opened.
+
+    Args:
+        record: The engine.
+        facts: This machine.
+        onnx_sha256: Of the bundle's ONNX file of the same precision.
+        batch: The largest number of windows that will be given at once; None leaves it unchecked.
+    """
+    wrong = [*_build(record, facts, onnx_sha256), *_device(record, facts), *_driver(record, facts)]
+    if batch is not None and not record.batch[0] <= batch <= record.batch[2]:
+        wrong.append(f"it takes {record.batch[0]} to {record.batch[2]} windows at once, and {batch} are asked for")
+    return tuple(wrong)
+
+
 def check_engine(
     record: EngineRecord,
     facts: DeviceFacts,
@@ -123,11 +141,8 @@ def check_engine(
 ) -> None:
     """Refuse an engine that does not fit; to be called before it is deserialised.
 
-    A driver may be newer than the one at build time, since CUDA's are backward compatible, but not older. The hash of
-    the engine file itself is checked when the bundle is opened.
-
     Args:
-        record: The engine.
+        record: As for :func:`misfits`, with the next three.
         facts: This machine.
         onnx_sha256: Of the bundle's ONNX file of the same precision.
         batch: The largest number of windows that will be given at once; None leaves it unchecked.
@@ -136,9 +151,7 @@ def check_engine(
     Raises:
         EngineError: It does not fit; the message names all that differs and the command that builds another.
     """
-    wrong = [*_build(record, facts, onnx_sha256), *_device(record, facts), *_driver(record, facts)]
-    if batch is not None and not record.batch[0] <= batch <= record.batch[2]:
-        wrong.append(f"it takes {record.batch[0]} to {record.batch[2]} windows at once, and {batch} are asked for")
+    wrong = misfits(record, facts, onnx_sha256, batch=batch)
     if wrong:
         command = rebuild_command(bundle, record.precision)
         if batch is not None and batch > record.batch[2]:

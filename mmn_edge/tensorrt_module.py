@@ -29,11 +29,10 @@ CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76
 def load_tensorrt(flavour: str | None = None) -> ModuleType:
     """Import ``tensorrt`` or ``tensorrt_rtx``; its own name says which.
 
-    For a type checker the module is ``tensorrt``, whose interface the other one repeats::
+    For a type checker the module is ``tensorrt``, whose interface the other one repeats. Where a module has ``import
+    tensorrt as trt`` under TYPE_CHECKING at its top, a function begins with::
 
-        if TYPE_CHECKING:
-            import tensorrt as trt
-        else:
+        if not TYPE_CHECKING:
             trt = load_tensorrt(flavour)
 
     Args:
