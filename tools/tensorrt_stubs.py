@@ -30,11 +30,16 @@ LIBRARIES = ("nvinfer", "nvonnxparser", "nvinfer_plugin")
 MISSING = re.compile(r"^\s*U ((?:create|get|init)\w+)$", re.MULTILINE)
 """What the bindings take from TensorRT's libraries, in the words of nm; all else is Python's, C's and C++'s."""
 
-NO_PYTHON = (
+REPAIRS = (
+    # C++ allows a parameter called "in", and one without a default after one with a default.
     (re.compile(r"^(    def \w+\(.*)\bin: ", re.MULTILINE), r"\1in_: "),
     (re.compile(r"(Weights = None, channel_axis: [\w.]+)\)"), r"\1 = ...)"),
+    # TensorRT has a constant of the name "bool", which hides Python's.
+    (re.compile(r"^( *def .*-> | +\w+: )bool(?=:?$)", re.MULTILINE), r"\1builtins.bool"),
+    (re.compile(r"(?<=: )bool(?=[,)]| =)"), "builtins.bool"),
+    (re.compile(r"^from __future__ import annotations$", re.MULTILINE), r"\g<0>\nimport builtins"),
 )
-"""Signatures that C++ allows: a parameter called ``in``, and one without a default after one with a default."""
+"""What to replace in stubs, since pybind11-stubgen takes NVIDIA's signatures as they are."""
 
 
 def stubs(version: str) -> Path:
@@ -54,7 +59,7 @@ def stubs(version: str) -> Path:
             run([_stubgen(), "--ignore-all-errors", "-o", str(result), "tensorrt"], env=paths)
             for file in result.rglob("*.pyi"):
                 text = file.read_text(encoding="utf-8")
-                for wrong, right in NO_PYTHON:
+                for wrong, right in REPAIRS:
                     text = wrong.sub(right, text)
                 file.write_text(text, encoding="utf-8")
     return result
