@@ -12,6 +12,7 @@ can happen, whoever calls and whoever closes. The price is handing a call over a
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,6 +87,9 @@ class CudaThread:
             self._context.push()
             try:
                 return function(*args)
+            except BaseException as error:
+                _let_go(error)
+                raise
             finally:
                 self._driver.Context.pop()
 
@@ -107,6 +111,14 @@ class CudaThread:
         context, self._context = self._context, None
         if context is not None:
             context.detach()
+
+
+def _let_go(error: BaseException) -> None:
+    """Drop what the frames of a failed call hold: it is to be released here, and not where the error is forgotten."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__cause__ or seen.__context__
 
 
 class Buffer:

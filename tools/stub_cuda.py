@@ -39,6 +39,9 @@ CUDA_ENABLE_CURAND = False
 CXXFLAGS = ["-O0", "-g0", "-w"]
 """
 
+LINKED = "int cuInit(unsigned flags) { return (int)flags; }\n"
+"""What PyCUDA is linked with: one symbol that it uses, or the linker would leave the library out."""
+
 NOT_SUPPORTED = 801
 BUILD_SECONDS = 500
 
@@ -56,7 +59,7 @@ def pycuda() -> Path:
             unzip(headers, folder)
             include = folder / "nvidia" / "cuda_runtime" / "include"
             (include / "cudaProfiler.h").write_text(PROFILER_HEADER, encoding="utf-8")
-            _library(folder / "libcuda.so", "")
+            _library(folder / "libcuda.so", LINKED)
             with tarfile.open(archive) as file:
                 file.extractall(folder, filter="data")
             (source,) = folder.glob("pycuda-*")
