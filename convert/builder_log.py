@@ -103,9 +103,9 @@ class Cancellation:
         self.error: Exception | None = None
 
     def fail(self, error: Exception) -> None:
-        """End because of an error, which is raised afterwards."""
+        """End because of an error; the first one is raised afterwards."""
         self.asked = True
-        self.error = error
+        self.error = self.error or error
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def read_kernels(log: Iterable[str]) -> tuple[Kernel, ...]:
     return tuple(
         kernel
         for message in log
-        for line in message.splitlines()
+        for line in message.split("\n")  # not splitlines: TensorRT puts ASCII's record separator between origins
         if line.startswith("Name: ")
         for kernel in [_kernel(line)]
         if kernel is not None
