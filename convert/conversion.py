@@ -22,12 +22,9 @@ from mmn_edge.convert.lint import lint
 from mmn_edge.convert.quantized import quantized, quantized_layers
 from mmn_edge.convert.verification import (
     Verification,
-    as_features,
     compare,
     compare_half,
     compare_int8,
-    sample_windows,
-    window_of,
 )
 from mmn_edge.errors import LayoutError, UsageError
 from mmn_edge.extras import load_onnxruntime
@@ -38,6 +35,7 @@ from mmn_edge.network.quantization import calibrate, default_kept, quantize, qua
 from mmn_edge.preprocess import STREAMS, Preprocessing, fill_missing
 from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
+from mmn_edge.windows import as_features, sample_windows, window_of
 
 __all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
 

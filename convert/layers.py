@@ -1,0 +1,129 @@
+"""Two ONNX models of one network, layer by layer: where does the second drift from the first?
+
+Values are matched by the names of the nodes that give them, ``<site>/<operator>``, which conversion keeps the same in
+every precision. They are read by making them outputs of the graph, which keeps ONNX Runtime from fusing some operators
+across them: what is compared is nearly, not exactly, what runs when deployed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+
+from mmn_edge.convert.lint import site_of
+from mmn_edge.errors import BundleError
+from mmn_edge.extras import load_onnxruntime
+from mmn_edge.layer_drift import Layer, LayerDrift
+from mmn_edge.skeleton import FloatArray
+
+__all__ = ["compare_layers"]
+
+MOVING = (
+    "Cast",
+    "Concat",
+    "Constant",
+    "Expand",
+    "Gather",
+    "Reshape",
+    "Shape",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+    "QuantizeLinear",
+    "DequantizeLinear",
+)
+"""Operators that compute nothing, or no layer's result."""
+
+GRAPH = "graph"
+"""The site of what belongs to no layer."""
+
+LOG_ERRORS_ONLY = 3
+
+
+def compare_layers(reference: Path, model: Path, inputs: Mapping[str, FloatArray], *, threshold: float) -> LayerDrift:
+    """Run both models on the same windows and compare the result of every layer.
+
+    Args:
+        reference: An ONNX model in float32.
+        model: The same network in another precision.
+        inputs: By name, one window or more along axis 0; they are run one by one, which bounds the memory.
+        threshold: The relative error above which a layer counts as drifted.
+
+    Raises:
+        BundleError: The models have no layers in common, or cannot be loaded with their layers as outputs.
+    """
+    graphs = [onnx.load(str(path)) for path in (reference, model)]
+    names = _common(*graphs)
+    if not names:
+        raise BundleError(f"{model} and {reference} have no layers of the same name: convert again")
+    count = len(next(iter(inputs.values())))
+    squares = np.zeros((len(names), 2))
+    runs = [_Runner(graph, names, path) for graph, path in zip(graphs, (reference, model), strict=True)]
+    for index in range(count):
+        window = {name: values[index : index + 1] for name, values in inputs.items()}
+        for place, (expected, found) in enumerate(zip(*(run(window) for run in runs), strict=True)):
+            exact = expected.astype(np.float64)
+            squares[place] += np.square(found - exact).sum(), np.square(exact).sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.where(squares[:, 0] == 0, 0.0, np.sqrt(squares[:, 0] / squares[:, 1]))
+    return LayerDrift(_layers(graphs[0], dict(zip(names, errors.tolist(), strict=True))), count, threshold)
+
+
+def _common(reference: ModelProto, model: ModelProto) -> list[str]:
+    """The nodes to compare: those of functions between layers, and the last one of each layer."""
+    nodes = [node for node in reference.graph.node if node.op_type not in MOVING]
+    last = {site_of(node.name): node.name for node in nodes}
+    sites = set(last)
+    holders = {GRAPH} | {site for site in sites if any(other.startswith(f"{site}.") for other in sites)}
+    others = {node.name for node in model.graph.node}
+    return [
+        node.name
+        for node in nodes
+        if node.name in others and (site_of(node.name) in holders or node.name == last[site_of(node.name)])
+    ]
+
+
+class _Runner:
+    """A model whose outputs are the first outputs of some nodes."""
+
+    def __init__(self, model: ModelProto, names: list[str], path: Path) -> None:
+        by_name = {node.name: node for node in model.graph.node}
+        self.outputs = [by_name[name].output[0] for name in names]
+        changed = ModelProto()
+        changed.CopyFrom(model)
+        known = {value.name for value in changed.graph.output}
+        changed.graph.output.extend(
+            onnx.ValueInfoProto(name=name) for name in dict.fromkeys(self.outputs) if name not in known
+        )
+        onnxruntime = load_onnxruntime()
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = LOG_ERRORS_ONLY
+        try:
+            self.session = onnxruntime.InferenceSession(
+                changed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions share no base class
+            raise BundleError(f"ONNX Runtime cannot load {path} with its layers as outputs: {error}") from error
+
+    def __call__(self, inputs: Mapping[str, FloatArray]) -> list[FloatArray]:
+        found: list[FloatArray] = self.session.run(self.outputs, dict(inputs))
+        return found
+
+
+def _layers(model: ModelProto, errors: Mapping[str, float]) -> tuple[Layer, ...]:
+    """The compared nodes with their errors, and the errors that came with their inputs."""
+    carried: dict[str, float] = {}
+    layers = []
+    for node in model.graph.node:
+        inherited = max((carried.get(name, 0.0) for name in node.input), default=0.0)
+        error = errors.get(node.name, inherited)
+        if node.name in errors:
+            layers.append(Layer(node.name, error, inherited))
+        carried.update(dict.fromkeys(node.output, error))
+    return tuple(layers)
