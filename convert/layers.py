@@ -7,6 +7,7 @@ across them: what is compared is nearly, not exactly, what runs when deployed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,9 @@ MOVING = (
 )
 """Operators that compute nothing, or no layer's result."""
 
+SUMS = ("Add", "Sub", "Sum")
+"""Operators whose inputs' absolute errors come together in the result."""
+
 GRAPH = "graph"
 """The site of what belongs to no layer."""
 
@@ -63,16 +67,19 @@ def compare_layers(reference: Path, model: Path, inputs: Mapping[str, FloatArray
     if not names:
         raise BundleError(f"{model} and {reference} have no layers of the same name: convert again")
     count = len(next(iter(inputs.values())))
-    squares = np.zeros((len(names), 2))
+    squares, sizes = np.zeros((len(names), 2)), np.zeros(len(names))
     runs = [_Runner(graph, names, path) for graph, path in zip(graphs, (reference, model), strict=True)]
     for index in range(count):
         window = {name: values[index : index + 1] for name, values in inputs.items()}
         for place, (expected, found) in enumerate(zip(*(run(window) for run in runs), strict=True)):
             exact = expected.astype(np.float64)
             squares[place] += np.square(found - exact).sum(), np.square(exact).sum()
+            sizes[place] += exact.size
     with np.errstate(divide="ignore", invalid="ignore"):
-        errors = np.where(squares[:, 0] == 0, 0.0, np.sqrt(squares[:, 0] / squares[:, 1]))
-    return LayerDrift(_layers(graphs[0], dict(zip(names, errors.tolist(), strict=True))), count, threshold)
+        relative = np.where(squares[:, 0] == 0, 0.0, np.sqrt(squares[:, 0] / squares[:, 1]))
+        absolute = np.sqrt(squares[:, 0] / sizes)
+    errors = dict(zip(names, zip(relative.tolist(), absolute.tolist(), strict=True), strict=True))
+    return LayerDrift(_layers(graphs[0], errors), count, threshold)
 
 
 def _common(reference: ModelProto, model: ModelProto) -> list[str]:
@@ -116,14 +123,27 @@ class _Runner:
         return found
 
 
-def _layers(model: ModelProto, errors: Mapping[str, float]) -> tuple[Layer, ...]:
-    """The compared nodes with their errors, and the errors that came with their inputs."""
-    carried: dict[str, float] = {}
+def _layers(model: ModelProto, errors: Mapping[str, tuple[float, float]]) -> tuple[Layer, ...]:
+    """The compared nodes with their errors, and what the errors of their inputs explain of them.
+
+    Args:
+        model: The reference.
+        errors: Of each node compared, its relative error and its absolute one, a root mean square over elements.
+    """
+    carried: dict[str, tuple[float, float]] = {}  # of a value: what the last nodes compared before it had
     layers = []
     for node in model.graph.node:
-        inherited = max((carried.get(name, 0.0) for name in node.input), default=0.0)
-        error = errors.get(node.name, inherited)
+        came = [carried[name] for name in node.input if name in carried]
+        inherited = max((relative for relative, _ in came), default=0.0)
         if node.name in errors:
-            layers.append(Layer(node.name, error, inherited))
-        carried.update(dict.fromkeys(node.output, error))
+            relative, absolute = here = errors[node.name]
+            if node.op_type in SUMS and absolute > 0:
+                together = math.sqrt(sum(other**2 for _, other in came)) * relative / absolute
+                inherited = inherited if math.isnan(together) else together
+            layers.append(Layer(node.name, relative, inherited))
+        else:
+            # Whatever computes changes the scale, and with it the absolute error.
+            last = max((absolute for _, absolute in came), default=0.0) if node.op_type in MOVING else math.nan
+            here = inherited, last
+        carried.update(dict.fromkeys(node.output, here))
     return tuple(layers)

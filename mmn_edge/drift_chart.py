@@ -23,16 +23,17 @@ FLOOR = 1e-6
 
 
 def layer_chart(drifts: Mapping[str, LayerDrift], *, title: str) -> str:
-    """Draw the error of each layer, one line a model, on a logarithmic scale; dashed is where drift begins.
+    """Draw the error of each layer, one line a model, on a logarithmic scale; dashed are the thresholds.
 
-    A circle is the first layer over its model's threshold, or else the one that adds most. Errors that are not finite
+    A circle is where a model's drift begins, or else the layer that adds most. Errors that are not finite
     stand at the top, as crosses.
 
     Args:
-        drifts: By model's name; the layers of the first give the axis.
+        drifts: By model's name; the one with the most layers gives the axis.
         title: Stands above.
     """
-    names = [layer.name for layer in next(iter(drifts.values())).layers]
+    longest = sorted(drifts.values(), key=lambda drift: -len(drift.layers))
+    names = list(dict.fromkeys(layer.name for drift in longest for layer in drift.layers))
     place = {name: index for index, name in enumerate(names)}
     finite = [layer.error for drift in drifts.values() for layer in drift.layers if math.isfinite(layer.error)]
     thresholds = [drift.threshold for drift in drifts.values()]
@@ -52,15 +53,14 @@ def layer_chart(drifts: Mapping[str, LayerDrift], *, title: str) -> str:
     parts = [head(LEFT + WIDTH + RIGHT, bottom + 96, title), *_axis(low, high, y), *_bands(names, x)]
     legend = float(LEFT)
     for (model, drift), colour in zip(drifts.items(), COLOURS * len(drifts), strict=False):
-        layers = [layer for layer in drift.layers if layer.name in place]
         at = y(drift.threshold)
         parts.append(f'<path d="M{LEFT} {at:.1f}h{WIDTH}" stroke="{colour}" stroke-dasharray="3 5"/>')
-        points = [(x(layer.name), y(layer.error)) for layer in layers]
+        points = [(x(layer.name), y(layer.error)) for layer in drift.layers]
         path = "L".join(f"{px:.1f} {py:.1f}" for px, py in points)
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.2"/>')
-        parts += [_point(layer, model, x(layer.name), y(layer.error), colour) for layer in layers]
-        parts += _marked(drift, place, x, y, colour)
-        words = f"{model} (drift from {100 * drift.threshold:g} %)"
+        parts += [_point(layer, model, x(layer.name), y(layer.error), colour) for layer in drift.layers]
+        parts += _marked(drift, x, y, colour)
+        words = f"{model}, threshold {100 * drift.threshold:g} %"
         parts.append(f'<rect x="{legend:.1f}" y="{bottom + 74}" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{legend + 17:.1f}" y="{bottom + 84}" font-size="12">{escape(words)}</text>')
         legend += 17 + len(words) * 12 * CHARACTER + 26
@@ -112,10 +112,10 @@ def _point(layer: Layer, model: str, px: float, py: float, colour: str) -> str:
     return f'<path d="{cross}" stroke="{colour}" stroke-width="1.5"><title>{hint}</title></path>'
 
 
-def _marked(drift: LayerDrift, place: Mapping[str, int], x: AlongLayers, y: AcrossError, colour: str) -> list[str]:
+def _marked(drift: LayerDrift, x: AlongLayers, y: AcrossError, colour: str) -> list[str]:
     """A circle and a name at the layer where the drift begins."""
     layer = drift.first or next(iter(drift.jumps(1)), None)
-    if layer is None or layer.name not in place:
+    if layer is None:
         return []
     px, py = x(layer.name), y(layer.error)
     right = px > LEFT + WIDTH * 0.7

@@ -6,11 +6,14 @@ import json
 from html import escape
 from pathlib import Path
 
+import numpy as np
+
 from mmn_edge.drift import Drift
 from mmn_edge.drift_chart import layer_chart
 from mmn_edge.drift_report import FAMILY, DriftReport, Verdict
 from mmn_edge.files import atomic_folder
 from mmn_edge.layer_drift import Layer, LayerDrift
+from mmn_edge.metrics import ranking
 from mmn_edge.page import STYLE, html_table, markdown_table, percent
 from mmn_edge.report_folder import check_folder as check_report_folder
 
@@ -47,7 +50,12 @@ DEFINITIONS = (
         "(Bonett and Price 2012); broken and repaired are the windows that only one of them has right",
     ),
     ("layer error", "norm of the difference of a layer's values, as a part of their norm in the bundle's fp32 model"),
-    ("adds", "the error that is not explained by the largest error among the layer's inputs"),
+    (
+        "where drift begins",
+        "the first layer with an error over the threshold and over twice what the errors of its inputs explain: the "
+        "largest of them or, for sums and differences, their absolute errors as a part of the result",
+    ),
+    ("adds", "the error that the layer's inputs do not explain, the two taken as independent"),
 )
 """Measures and what they mean, for readers of a report."""
 
@@ -125,18 +133,18 @@ def drifted(report: DriftReport) -> Table:
 def layer_words(drift: LayerDrift) -> str:
     """Where a model drifts, in a few words."""
     if drift.first is not None:
-        return f"{drift.first.name} ({_error(drift.first.error)}, inputs {_error(drift.first.inherited)})"
+        return f"at {drift.first.name} ({_error(drift.first.error)}, inputs {_error(drift.first.inherited)})"
     worst = max(drift.layers, key=lambda layer: layer.error)
-    return f"no layer over {100 * drift.threshold:g} %; the worst is {worst.name} ({_error(worst.error)})"
+    return f"at no single layer; the worst is {worst.name} ({_error(worst.error)}, inputs {_error(worst.inherited)})"
 
 
 def layer_table(drift: LayerDrift) -> Table:
-    """The first layer over the threshold, and those that add most."""
+    """Where drift begins, and the layers that add most."""
 
     def row(layer: Layer, what: str) -> list[str]:
         return [layer.name, what, _error(layer.error), _error(layer.inherited), _error(layer.added)]
 
-    first = [row(drift.first, f"the first over {100 * drift.threshold:g} %")] if drift.first is not None else []
+    first = [row(drift.first, "where drift begins")] if drift.first is not None else []
     return ["layer", "", "error", "its inputs'", "adds"], [*first, *(row(layer, "") for layer in drift.jumps(JUMPS))]
 
 
@@ -150,10 +158,12 @@ def facts(report: DriftReport) -> list[str]:
     labelled = (
         "labelled" if report.windows.targets is not None else "without labels: agreement, not accuracy, is measured"
     )
+    classes = len(np.unique(ranking(report.reference.logits, 1)))
     where = [machine[key] for key in ("machine", "processor") if key in machine]
     return [
         f"{count} windows of {report.windows.name}, {labelled}.",
-        f"Reference: {report.reference.name} on {report.reference.backend}.",
+        f"Reference: {report.reference.name} on {report.reference.backend}, which sees {classes} of "
+        f"{len(report.windows.labels)} classes in them.",
         f"On {', '.join(where)}, {machine.get('cores', '?')} cores.",
     ]
 
@@ -182,7 +192,14 @@ def markdown(report: DriftReport) -> str:
     if report.layers:
         lines += ["## Layers", "", f"![error of each layer]({CHART})", ""]
     for name, drift in report.layers.items():
-        lines += [f"### {name}", "", f"{layer_words(drift)}.", "", *markdown_table(*layer_table(drift)), ""]
+        lines += [
+            f"### {name}",
+            "",
+            f"Drift begins {layer_words(drift)}.",
+            "",
+            *markdown_table(*layer_table(drift)),
+            "",
+        ]
     lines += ["## Definitions", "", *(f"- **{name}**: {text}." for name, text in DEFINITIONS)]
     return "\n".join(lines) + "\n"
 
@@ -206,7 +223,7 @@ def html(report: DriftReport, chart: str | None) -> str:
         parts += ["<h2>Layers</h2>", chart]
     for name, drift in report.layers.items():
         parts += [
-            f"<h3>{escape(name)}</h3><p>{escape(layer_words(drift))}.</p>",
+            f"<h3>{escape(name)}</h3><p>Drift begins {escape(layer_words(drift))}.</p>",
             html_table(*layer_table(drift), text=2),
         ]
     terms = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}.</dd>" for name, text in DEFINITIONS)

@@ -6,15 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["THRESHOLDS", "Layer", "LayerDrift"]
+__all__ = ["GROWTH", "THRESHOLDS", "Layer", "LayerDrift"]
 
-THRESHOLDS = {"fp16": 0.1, "int8": 0.5}
-"""By precision, the error above which a layer counts as drifted.
+THRESHOLDS = {"fp16": 0.02, "int8": 0.4}
+"""By precision, the error above which a layer may be where drift begins (``docs/verification.md``)."""
 
-Sound models stay below in nearly all layers: the worst are those at the temporal difference, where what two frames have
-in common cancels and its rounding stays, with 6 % in half precision; int8 has up to 80 % in some of them
-(``docs/verification.md``).
-"""
+GROWTH = 2.0
+"""How many times the error of its inputs a layer must have to be where drift begins, and not where it goes on."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,9 @@ class Layer:
     Attributes:
         name: The node that gives it, ``<site>/<operator>``.
         error: The norm of the difference as a part of the norm of the reference; not finite where the value is not.
-        inherited: The largest such error among the values that it is computed from.
+        inherited: What its inputs' errors explain: the largest of theirs or, for sums and differences, their own
+            absolute errors as a part of the result. The difference of two frames is small beside the frames, so that
+            their rounding stays when what they have in common cancels.
     """
 
     name: str
@@ -46,7 +46,7 @@ class LayerDrift:
     Attributes:
         layers: In the order in which they are computed.
         windows: What the errors were measured on.
-        threshold: The error above which a layer counts as drifted.
+        threshold: The error above which a layer may be where drift begins.
     """
 
     layers: tuple[Layer, ...]
@@ -55,8 +55,17 @@ class LayerDrift:
 
     @property
     def first(self) -> Layer | None:
-        """The first layer over the threshold; None where there is none."""
-        return next((layer for layer in self.layers if not layer.error <= self.threshold), None)
+        """Where drift begins: the first layer over the threshold with :data:`GROWTH` times what its inputs explain."""
+        return next(
+            (
+                layer
+                for layer in self.layers
+                if not layer.error <= self.threshold
+                and math.isfinite(layer.inherited)
+                and not layer.error <= GROWTH * layer.inherited
+            ),
+            None,
+        )
 
     def jumps(self, count: int) -> tuple[Layer, ...]:
         """The layers that add most, the worst first."""

@@ -122,6 +122,11 @@ def verify(
     if output is not None:
         drift_page.check_folder(output)
     sources = model_sources(bundles or (str(find_bundle(None)),), precision=ALL)
+    if len(sources) == 1 and checkpoint is None and not backends:
+        raise UsageError(
+            f"{sources[0].name} holds one model, and there is nothing to compare it with: name more bundles, a "
+            "--checkpoint or a --backend, or convert with --precision fp32,fp16"
+        )
     if checkpoints := [source.name for source in sources if source.bundle is None]:
         raise UsageError(f"{checkpoints[0]} is a checkpoint: name bundles, and a checkpoint with --checkpoint")
     first = sources[0].path
@@ -226,7 +231,9 @@ def _print(report: DriftReport) -> None:
     if len(report.trials) > 2:
         console.print(terminal.table(*drift_page.pairs(report), words=1))
     for name, drift in report.layers.items():
-        console.print(f"[bold]{escape(name)}[/], {len(drift.layers)} layers: {escape(drift_page.layer_words(drift))}")
+        console.print(
+            f"[bold]{escape(name)}[/], {len(drift.layers)} layers; drift begins {escape(drift_page.layer_words(drift))}"
+        )
         console.print(terminal.table(*drift_page.layer_table(drift), words=2))
     if report.failed:
         console.print(terminal.table(*drift_page.drifted(report), words=3))
