@@ -104,7 +104,7 @@ def convert(
         UsageError: Options that contradict each other or the checkpoint; int8 without ranges.
         LayoutError: The layout does not fit the network, or is unknown where it must be known.
         BundleError: ``output`` holds something that is no bundle.
-        VerificationError: ONNX and PyTorch differ, or the int8 model breaks a rule of TensorRT; nothing was written.
+        VerificationError: ONNX and PyTorch differ, or a model breaks a rule of TensorRT; nothing was written.
     """
     if input_kind not in INPUTS:
         raise UsageError(f"unknown input {input_kind!r}: choose one of {', '.join(INPUTS)}")
@@ -172,19 +172,19 @@ def convert(
         exported = export_onnx(plain, plain.input_names, example)
         for precision in wanted:
             model = writer.folder / _file(precision)
+            derived = exported
             if precision == "fp16":
-                save_onnx(halved(exported), model)
+                derived = halved(exported)
             elif precision == "int8":
-                save_onnx(quantized(exported, quantized_layers(fake)), model)
-            else:
-                save_onnx(exported, model)
+                derived = quantized(exported, quantized_layers(fake))
+            report = lint(derived, quantization["kept"] if precision == "int8" else (), precision=precision)
+            save_onnx(derived, model)
             progress(f"verifying {precision} in ONNX Runtime against PyTorch")
             if precision == "fp32":
                 verification = compare(plain, model, inputs, data=data_name)
             elif precision == "fp16":
                 verification = compare_half(plain, model, inputs, data=data_name)
             else:
-                report = lint(onnx.load(str(model)), quantization["kept"])
                 quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
                 verification = compare_int8(graph(fake), plain, model, inputs, data=data_name)
             verifications[precision] = verification

@@ -26,6 +26,16 @@ from mmn_edge.skeleton import FloatArray
 from mmn_edge.windows import as_features, sample_windows
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have measured and recorded as ``summary``, also from other processes."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    lines = [text for report in reports for name, text in report.user_properties if name == "summary"]
+    if lines:
+        terminalreporter.section("measured by tests")
+        for line in lines:
+            terminalreporter.line(str(line))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference inputs, which lies beside the checkout and is no part of it."""

@@ -50,7 +50,7 @@ def cli() -> None:
       eval "$(_MMN_EDGE_COMPLETE=bash_source mmn-edge)"
 
     Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad data, 4 bad checkpoint, 5 bad bundle, 6 missing package,
-    7 source failed, 8 verification failed, 130 interrupted.
+    7 source failed, 8 verification failed, 9 no engine that fits, 130 interrupted.
     """
 
 

@@ -10,7 +10,10 @@ import click
 
 from mmn_edge import presets
 from mmn_edge.architecture import parse_options
+from mmn_edge.cli import engines
+from mmn_edge.cli.engines import EngineRequest, engine_options
 from mmn_edge.cli.options import numbers
+from mmn_edge.errors import UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
 
@@ -68,6 +71,7 @@ __all__ = ["convert", "profile"]
     type=click.Path(path_type=Path, exists=True),
     help="Verify on the clips of this data set instead of the calibration's or synthetic motion.",
 )
+@engine_options
 def convert(
     checkpoint: Path,
     output: Path | None,
@@ -81,6 +85,7 @@ def convert(
     calibration: Path | None,
     split: str | None,
     data: Path | None,
+    engine: EngineRequest | None,
 ) -> None:
     """Convert CHECKPOINT to a bundle: an ONNX model and a manifest that says all about it.
 
@@ -90,17 +95,30 @@ def convert(
     A checkpoint of mmn-edge quantize, or of quantization-aware training, gives an int8 model as well, with standard
     QuantizeLinear and DequantizeLinear nodes as TensorRT reads them. On a CPU the fp32 model is the faster one.
 
+    With --engine TensorRT engines are built from the models, on the machine that is to run them: an engine fits one GPU
+    and one TensorRT. The bundle may come from elsewhere; then give it instead of a checkpoint, and no torch is needed.
+
     \b
     Examples:
       mmn-edge convert runs/first/best.pt -o first.bundle
       mmn-edge convert ma52.pt --preset ma52 --stream bone
       mmn-edge convert ma52.pt --precision fp32,fp16,int8 --calibration data/MA52
       mmn-edge convert ma52.pt --input features
+      mmn-edge convert ma52.bundle --engine --precision fp16,int8
       mmn-edge convert two.pt --preset ma52 --model-option num_people=2 --model-option global_pool=max
     """
+    precisions = precision.split(",") if precision is not None else None
+    if engine is not None and checkpoint.is_dir():
+        for_checkpoints = (output, preset, stream, window, stride, calibration, split, data, *model_options)
+        if input_kind != "keypoints" or any(value is not None for value in for_checkpoints):
+            raise UsageError(f"{checkpoint} is a bundle: beside --engine and its options only --precision applies")
+        engines.build(checkpoint, engine, precisions)
+        return
     if preset is not None:
         presets.get(preset)
     options = parse_options(model_options)
+    if engine is not None:
+        engines.check(engine)
     for module in ("torch", "onnx", "onnxscript"):
         require(module, extra="convert", purpose="Converting a checkpoint")
     from rich.console import Console
@@ -120,12 +138,14 @@ def convert(
             window_seconds=window,
             window_stride=stride,
             data=data,
-            precisions=precision.split(",") if precision is not None else None,
+            precisions=precisions,
             calibration=calibration,
             split=split,
             progress=status.update,
         )
     _report(result)
+    if engine is not None:
+        engines.build(target, engine, precisions)
 
 
 def _report(result: Conversion) -> None:
