@@ -94,7 +94,8 @@ def convert(
         window_seconds: Length of the live window; None means the preset's.
         window_stride: Seconds between live windows; None means the preset's.
         data: A data set whose clips the verification uses; the calibration's, or synthetic motion, where None.
-        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges.
+        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges; ``"auto"`` alone means
+            all that can be made.
         calibration: A data set from which int8 ranges of a plain checkpoint are taken.
         split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
         progress: Called with each step's name.
@@ -225,6 +226,8 @@ def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: P
         raise UsageError("this checkpoint is quantized and has int8 ranges of its own: leave --calibration out")
     if requested is None:
         return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
+    if list(requested) == ["auto"]:
+        return PRECISIONS if quantized or calibration is not None else PRECISIONS[:2]
     unknown = [precision for precision in requested if precision not in PRECISIONS]
     if unknown or not requested:
         raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")

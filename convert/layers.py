@@ -8,7 +8,7 @@ across them: what is compared is nearly, not exactly, what runs when deployed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,24 +62,34 @@ def compare_layers(reference: Path, model: Path, inputs: Mapping[str, FloatArray
     Raises:
         BundleError: The models have no layers in common, or cannot be loaded with their layers as outputs.
     """
-    graphs = [onnx.load(str(path)) for path in (reference, model)]
+    paths = (reference, model)
+    graphs = [onnx.load(str(path)) for path in paths]
     names = _common(*graphs)
-    if not names:
-        raise BundleError(f"{model} and {reference} have no layers of the same name: convert again")
-    count = len(next(iter(inputs.values())))
+    runners = [_Runner(graph, names, path) for graph, path in zip(graphs, paths, strict=True)]
+    errors = _errors(runners, names, inputs) if names else {}
+    if not errors:
+        raise BundleError(f"{model} and {reference} have no layers of the same name and shape: convert again")
+    return LayerDrift(_layers(graphs[0], errors), len(next(iter(inputs.values()))), threshold)
+
+
+def _errors(
+    runners: Sequence[_Runner], names: Sequence[str], inputs: Mapping[str, FloatArray]
+) -> dict[str, tuple[float, float]]:
+    """Of each node its relative error, and its absolute one, a root mean square over elements."""
     squares, sizes = np.zeros((len(names), 2)), np.zeros(len(names))
-    runs = [_Runner(graph, names, path) for graph, path in zip(graphs, (reference, model), strict=True)]
-    for index in range(count):
+    for index in range(len(next(iter(inputs.values())))):
         window = {name: values[index : index + 1] for name, values in inputs.items()}
-        for place, (expected, found) in enumerate(zip(*(run(window) for run in runs), strict=True)):
+        for place, (expected, found) in enumerate(zip(*(runner(window) for runner in runners), strict=True)):
+            if found.shape != expected.shape:
+                continue  # of the same name, and another value
             exact = expected.astype(np.float64)
             squares[place] += np.square(found - exact).sum(), np.square(exact).sum()
             sizes[place] += exact.size
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(squares[:, 0] == 0, 0.0, np.sqrt(squares[:, 0] / squares[:, 1]))
         absolute = np.sqrt(squares[:, 0] / sizes)
-    errors = dict(zip(names, zip(relative.tolist(), absolute.tolist(), strict=True), strict=True))
-    return LayerDrift(_layers(graphs[0], errors), count, threshold)
+    measured = zip(names, sizes, relative.tolist(), absolute.tolist(), strict=True)
+    return {name: (one, other) for name, size, one, other in measured if size}
 
 
 def _common(reference: ModelProto, model: ModelProto) -> list[str]:
@@ -128,7 +138,7 @@ def _layers(model: ModelProto, errors: Mapping[str, tuple[float, float]]) -> tup
 
     Args:
         model: The reference.
-        errors: Of each node compared, its relative error and its absolute one, a root mean square over elements.
+        errors: Of each node compared, from :func:`_errors`.
     """
     carried: dict[str, tuple[float, float]] = {}  # of a value: what the last nodes compared before it had
     layers = []

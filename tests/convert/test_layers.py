@@ -99,5 +99,5 @@ def test_models_of_other_networks_are_refused(
     for node in model.graph.node:
         node.name = f"other.{node.name}"
     onnx.save_model(model, str(tmp_path / "other.onnx"))
-    with pytest.raises(BundleError, match="no layers of the same name"):
+    with pytest.raises(BundleError, match="no layers of the same name and shape"):
         compare_layers(path, tmp_path / "other.onnx", inputs, threshold=0.1)
