@@ -1,7 +1,7 @@
 """What TensorRT's builder tells while it works: its messages, and how far it is.
 
 Both interfaces are classes of the module that is loaded, so they are made by functions. They are called from inside
-the builder, where a Python exception would end the process: nothing here raises.
+the builder, where a Python exception would end the process: they keep it for afterwards.
 """
 
 from __future__ import annotations
@@ -91,10 +91,21 @@ class Phases:
 
 
 class Cancellation:
-    """Whether the user has asked to end; read by the builder at every step."""
+    """Whether to end, and why; read by the builder at every step.
+
+    Attributes:
+        asked: By the user, or because of ``error``.
+        error: What a caller's function raised while TensorRT was at work.
+    """
 
     def __init__(self) -> None:
         self.asked = False
+        self.error: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """End because of an error; the first one is raised afterwards."""
+        self.asked = True
+        self.error = self.error or error
 
 
 @contextmanager
@@ -102,10 +113,15 @@ def cancellable() -> Iterator[Cancellation]:
     """Turn Ctrl-C and the request to end into a flag while TensorRT builds; raise KeyboardInterrupt afterwards.
 
     A signal's own exception would be raised in the middle of TensorRT's code, which it cannot pass.
+
+    Raises:
+        KeyboardInterrupt: The user asked to end.
+        Exception: What a caller's function raised meanwhile.
     """
     cancellation = Cancellation()
     if threading.current_thread() is not threading.main_thread():
         yield cancellation
+        _raise(cancellation)
         return
 
     def ask(number: int, frame: Any) -> None:
@@ -117,6 +133,12 @@ def cancellable() -> Iterator[Cancellation]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+    _raise(cancellation)
+
+
+def _raise(cancellation: Cancellation) -> None:
+    if cancellation.error is not None:
+        raise cancellation.error
     if cancellation.asked:
         raise KeyboardInterrupt
 
@@ -146,10 +168,16 @@ def monitor(flavour: str, phases: Phases, cancellation: Cancellation) -> trt.IPr
             trt.IProgressMonitor.__init__(self)
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: SupportsInt) -> None:
-            phases.start(phase_name, parent_phase, int(num_steps))
+            try:
+                phases.start(phase_name, parent_phase, int(num_steps))
+            except Exception as error:  # it must not go through TensorRT
+                cancellation.fail(error)
 
         def step_complete(self, phase_name: str, step: SupportsInt) -> bool:
-            phases.step(phase_name, int(step) + 1)
+            try:
+                phases.step(phase_name, int(step) + 1)
+            except Exception as error:
+                cancellation.fail(error)
             return not cancellation.asked
 
         def phase_finish(self, phase_name: str) -> None:

@@ -22,12 +22,9 @@ from mmn_edge.convert.lint import lint
 from mmn_edge.convert.quantized import quantized, quantized_layers
 from mmn_edge.convert.verification import (
     Verification,
-    as_features,
     compare,
     compare_half,
     compare_int8,
-    sample_windows,
-    window_of,
 )
 from mmn_edge.errors import LayoutError, UsageError
 from mmn_edge.extras import load_onnxruntime
@@ -38,6 +35,7 @@ from mmn_edge.network.quantization import calibrate, default_kept, quantize, qua
 from mmn_edge.preprocess import STREAMS, Preprocessing, fill_missing
 from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
+from mmn_edge.windows import as_features, sample_windows, window_of
 
 __all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
 
@@ -96,7 +94,8 @@ def convert(
         window_seconds: Length of the live window; None means the preset's.
         window_stride: Seconds between live windows; None means the preset's.
         data: A data set whose clips the verification uses; the calibration's, or synthetic motion, where None.
-        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges.
+        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges; ``"auto"`` alone means
+            all that can be made.
         calibration: A data set from which int8 ranges of a plain checkpoint are taken.
         split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
         progress: Called with each step's name.
@@ -227,6 +226,8 @@ def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: P
         raise UsageError("this checkpoint is quantized and has int8 ranges of its own: leave --calibration out")
     if requested is None:
         return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
+    if list(requested) == ["auto"]:
+        return PRECISIONS if quantized or calibration is not None else PRECISIONS[:2]
     unknown = [precision for precision in requested if precision not in PRECISIONS]
     if unknown or not requested:
         raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")

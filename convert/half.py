@@ -18,6 +18,7 @@ from mmn_edge.skeleton import FloatArray
 __all__ = ["halved"]
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
+JOINING = ("Add", "Div", "Mul", "Sub")
 SUFFIX: dict[int, str] = {FLOAT: "float32", HALF: "float16"}
 
 
@@ -66,6 +67,7 @@ class _Halving:
         nodes = self.model.graph.node
         behind: set[str] = set()  # values that a product had a part in
         after = {"logits"}
+        exact: set[str] = set()  # values of islands
         islands: set[int] = set()
         for index, node in enumerate(nodes):
             learned = node.op_type in HEAVY or not behind.isdisjoint(node.input)
@@ -78,8 +80,13 @@ class _Halving:
             if final:
                 after.update(node.output)
             statistic = any(self._is_statistic(name) for name in [*node.input, *node.output])
-            if not learned or positional or final or statistic or node.op_type == "LayerNormalization":
+            # What joins two values of islands is part of them: a quotient by a small deviation may need float32's
+            # range until it is multiplied out.
+            values = [name for name in node.input if name not in self.constants]
+            joined = node.op_type in JOINING and len(values) > 1 and exact.issuperset(values)
+            if not learned or positional or final or statistic or joined or node.op_type == "LayerNormalization":
                 islands.add(index)
+                exact.update(node.output)
         # The squares that a statistic is the mean of.
         squares = {name for index in islands for name in nodes[index].input if nodes[index].op_type == "ReduceMean"}
         islands |= {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 __all__ = ["TYPES", "Kernel", "KernelReport", "Product", "match", "read_kernels"]
@@ -75,17 +75,19 @@ class KernelReport:
 
     Attributes:
         counts: Kind of product, or ``"other kernels"`` -> type -> how many.
+        types: Name of a product -> type that it is computed in.
         wrong: A line for each product that is computed in a wider type than the model says.
         unseen: Names of products that no kernel names as its origin.
     """
 
     counts: dict[str, dict[str, int]]
+    types: dict[str, str]
     wrong: tuple[str, ...]
     unseen: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
-        return {"counts": self.counts, "wrong": list(self.wrong), "unseen": list(self.unseen)}
+        return asdict(self)
 
     def rows(self) -> list[tuple[str, ...]]:
         """A table: its head, then a row a kind; types that do not occur are left out."""
@@ -99,7 +101,7 @@ def read_kernels(log: Iterable[str]) -> tuple[Kernel, ...]:
     return tuple(
         kernel
         for message in log
-        for line in message.splitlines()
+        for line in message.split("\n")  # not splitlines: TensorRT puts ASCII's record separator between origins
         if line.startswith("Name: ")
         for kernel in [_kernel(line)]
         if kernel is not None
@@ -119,6 +121,7 @@ def match(products: Sequence[Product], kernels: Sequence[Kernel]) -> KernelRepor
                 for origin in kernel.origins:
                     computing.setdefault(origin, kernel)
     counts: dict[str, Counter[str]] = {"convolution": Counter(), "matrix product": Counter()}
+    types: dict[str, str] = {}
     wrong, unseen, taken = [], [], set()
     for product in products:
         found = computing.get(product.name)
@@ -126,13 +129,14 @@ def match(products: Sequence[Product], kernels: Sequence[Kernel]) -> KernelRepor
             unseen.append(product.name)
             continue
         taken.add(found.name)
+        types[product.name] = found.type
         counts[product.kind][found.type] += 1
         if TYPES.index(found.type) > TYPES.index(product.type):
             wrong.append(f"{product.name} is {product.type} in the model and {found.type} in the engine ({found.kind})")
     others = [kernel for kernel in kernels if kernel.name not in taken and kernel.kind not in SYNCHRONISATION]
     counts["other kernels"] = Counter(kernel.type for kernel in others)
     ordered = {kind: {name: found[name] for name in TYPES if found[name]} for kind, found in counts.items()}
-    return KernelReport(ordered, tuple(wrong), tuple(unseen))
+    return KernelReport(ordered, types, tuple(wrong), tuple(unseen))
 
 
 def _kernel(line: str) -> Kernel | None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmn_edge.advice import Advice
 from mmn_edge.architecture import Architecture
 from mmn_edge.engines import FLAVOURS, EngineRecord, rebuild_command
 from mmn_edge.errors import BundleError, EngineError, MmnEdgeError
@@ -31,6 +32,7 @@ __all__ = [
     "add_engine",
     "bundle_files",
     "check_replaceable",
+    "set_advice",
     "write_bundle",
 ]
 
@@ -70,6 +72,7 @@ class Manifest:
         verification: What was compared, and the differences found.
         files: File name -> ``{"sha256", "bytes"}``; filled in by :func:`write_bundle`.
         engines: TensorRT engines built from the models, at most one a precision and flavour.
+        advice: Which precision is best on a machine, and what was measured; None where nothing was.
         schema_version: Version of this format.
     """
 
@@ -90,6 +93,7 @@ class Manifest:
     quantization: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     engines: tuple[EngineRecord, ...] = ()
+    advice: Advice | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,6 +115,7 @@ class Manifest:
             "tools": self.tools,
             "verification": self.verification,
             "quantization": self.quantization,
+            "advice": self.advice.to_dict() if self.advice else None,
             "files": self.files,
         }
 
@@ -138,6 +143,7 @@ class Manifest:
             verification=values["verification"],
             temperature=values.get("temperature", 1.0),
             quantization=values.get("quantization"),
+            advice=Advice.from_dict(values["advice"]) if values.get("advice") else None,
             files=values["files"],
             engines=tuple(EngineRecord.from_dict(entry) for entry in values.get("engines", ())),
         )
@@ -156,6 +162,8 @@ class Manifest:
         order = self.preprocessing.order if self.preprocessing else ()
         if order and sorted(order) != list(range(arch.num_joints)):
             raise ValueError("the joint order is no permutation of the joints")
+        if self.advice is not None and self.advice.precision not in self.models:
+            raise ValueError(f"the advice is {self.advice.precision}, which is none of the models")
         kinds = [(engine.precision, engine.flavour) for engine in self.engines]
         if len(set(kinds)) < len(kinds) or not {precision for precision, _ in kinds} <= set(self.models):
             raise ValueError("two engines of one kind, or one of a model that is not there")
@@ -203,6 +211,14 @@ class Bundle:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MmnEdgeError) as error:
             raise BundleError(f"{file} is broken ({type(error).__name__}: {error}): convert again") from error
         return bundle
+
+    @property
+    def default_precision(self) -> str:
+        """The precision to run where none is named: the advised one, else fp32, else the first there is."""
+        manifest = self.manifest
+        if manifest.advice is not None:
+            return manifest.advice.precision
+        return "fp32" if "fp32" in manifest.models else next(iter(manifest.models))
 
     def model(self, precision: str = "fp32") -> Path:
         """The path of the graph of one precision.
@@ -328,6 +344,20 @@ def add_engine(path: Path, engine: EngineRecord, files: Path) -> Bundle:
         for file in files.iterdir():
             shutil.copy2(file, writer.folder / file.name)
         writer.finish(replace(manifest, engines=(*others, engine)))
+    return Bundle.open(path)
+
+
+def set_advice(path: Path, advice: Advice) -> Bundle:
+    """Keep an advice in a bundle, in place of an earlier one; as with :func:`add_engine`, all or nothing.
+
+    Raises:
+        BundleError: ``path`` is no sound bundle.
+    """
+    manifest = Bundle.open(path).manifest
+    with write_bundle(path) as writer:
+        for name in manifest.files:
+            shutil.copy2(path / name, writer.folder / name)
+        writer.finish(replace(manifest, advice=advice))
     return Bundle.open(path)
 
 

@@ -79,7 +79,8 @@ def open_backend(
         bundle: The model.
         name: One of :data:`BACKENDS`; None means the bundle's engine where it holds one that fits this machine, and
             ONNX Runtime on the CPU otherwise.
-        precision: One of the bundle's models; None means that of the newest engine, or ``"fp32"`` for ONNX Runtime.
+        precision: One of the bundle's models; None means the advised one where there is advice, else that of the
+            newest engine where one is used, else :attr:`mmn_edge.bundle.Bundle.default_precision`.
         threads: Threads within an operator, of ONNX Runtime on the CPU; None means its default.
         on_note: Told in a sentence why an engine that is there is not used.
 
@@ -93,9 +94,13 @@ def open_backend(
 
     if name not in (None, *BACKENDS):
         raise UsageError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
+    if precision is None and bundle.manifest.advice is not None:
+        precision = bundle.manifest.advice.precision
     if name in ENGINE_BACKENDS:
         flavour = ENGINE_BACKENDS[name]
-        record = find_engine(bundle, precision, flavour) or bundle.engine(precision or "fp32", flavour)
+        record = find_engine(bundle, precision, flavour) or bundle.engine(
+            precision or bundle.default_precision, flavour
+        )
         return TensorRTBackend(bundle, record)
     found = find_engine(bundle, precision) if name is None else None
     if found is not None:
@@ -105,7 +110,7 @@ def open_backend(
             on_note(f"the engine is not used, and ONNX Runtime runs the model instead: {error}")
         else:
             return TensorRTBackend(bundle, found)
-    chosen = precision or "fp32"
+    chosen = precision or bundle.default_precision
     return OnnxRuntimeBackend(
         bundle.model(chosen), precision=chosen, threads=threads, provider=PROVIDERS[name or "onnxruntime"]
     )

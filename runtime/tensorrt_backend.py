@@ -213,14 +213,16 @@ class _Session:
 
     def _compare(self, graph: CudaGraph) -> tuple[float, float]:
         """Median seconds of a run of one window, without and with the graph, taken in turns."""
-        spent: tuple[list[float], list[float]] = ([], [])
-        for _ in range(GRAPH_RUNS):
-            for times, launch in zip(spent, (lambda: self._launch(1), graph.launch), strict=True):
-                began = time.perf_counter()
-                launch()
-                self._stream.synchronize()
-                times.append(time.perf_counter() - began)
-        return statistics.median(spent[0]), statistics.median(spent[1])
+
+        def timed(launch: Callable[[], None]) -> float:
+            began = time.perf_counter()
+            launch()
+            self._stream.synchronize()
+            return time.perf_counter() - began
+
+        turns = [(timed(lambda: self._launch(1)), timed(graph.launch)) for _ in range(GRAPH_RUNS)]
+        plain, captured = zip(*turns, strict=True)
+        return statistics.median(plain), statistics.median(captured)
 
     def _drop_stream(self) -> None:
         self._stream = None  # PyCUDA destroys it with its last reference

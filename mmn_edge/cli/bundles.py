@@ -11,6 +11,7 @@ import click
 from mmn_edge import presets
 from mmn_edge.architecture import parse_options
 from mmn_edge.cli import engines
+from mmn_edge.cli.advisor import AUTO, advise
 from mmn_edge.cli.engines import EngineRequest, engine_options
 from mmn_edge.cli.options import backend_option, numbers, precision_option
 from mmn_edge.errors import UsageError
@@ -57,7 +58,8 @@ __all__ = ["convert", "profile"]
 @click.option(
     "--precision",
     metavar="LIST",
-    help="Models to write, of fp32,fp16,int8.  [default: fp32, and int8 where there are int8 ranges]",
+    help="Models to write, of fp32,fp16,int8; auto writes all and chooses by measurement which one runs by default.  "
+    "[default: fp32, and int8 where there are int8 ranges]",
 )
 @click.option(
     "--calibration",
@@ -98,21 +100,38 @@ def convert(
     With --engine TensorRT engines are built from the models, on the machine that is to run them: an engine fits one GPU
     and one TensorRT. The bundle may come from elsewhere; then give it instead of a checkpoint, and no torch is needed.
 
+    With --precision auto all precisions are measured on this machine, as engines where they are built, else in ONNX
+    Runtime: their accuracy on the clips of --data, or of --calibration, and their latency. The fastest that stays
+    within the limits of mmn-edge verify becomes the default of run and profile. For another machine give the bundle.
+
     \b
     Examples:
       mmn-edge convert runs/first/best.pt -o first.bundle
       mmn-edge convert ma52.pt --preset ma52 --stream bone
       mmn-edge convert ma52.pt --precision fp32,fp16,int8 --calibration data/MA52
       mmn-edge convert ma52.pt --input features
+      mmn-edge convert best.pt --precision auto --calibration jhmdb.pkl
       mmn-edge convert ma52.bundle --engine --precision fp16,int8
+      mmn-edge convert ma52.bundle --engine --precision auto --data data/MA52
       mmn-edge convert two.pt --preset ma52 --model-option num_people=2 --model-option global_pool=max
     """
-    precisions = precision.split(",") if precision is not None else None
-    if engine is not None and checkpoint.is_dir():
-        for_checkpoints = (output, preset, stream, window, stride, calibration, split, data, *model_options)
+    auto = precision == AUTO
+    precisions = None if auto or precision is None else precision.split(",")
+    clips = data or calibration
+    if auto and clips is None:
+        raise UsageError("--precision auto judges precisions by clips: give labelled ones with --data or --calibration")
+    if checkpoint.is_dir() and (auto or engine is not None):
+        for_checkpoints = (output, preset, stream, window, stride, calibration, *model_options)
+        for_checkpoints += () if auto else (split, data)
         if input_kind != "keypoints" or any(value is not None for value in for_checkpoints):
-            raise UsageError(f"{checkpoint} is a bundle: beside --engine and its options only --precision applies")
-        engines.build(checkpoint, engine, precisions)
+            raise UsageError(
+                f"{checkpoint} is a bundle: beside --engine and its options only --precision applies, with auto --data "
+                "and --split"
+            )
+        if engine is not None:
+            engines.build(checkpoint, engine, precisions)
+        if auto and clips is not None:
+            advise(checkpoint, clips, split)
         return
     if preset is not None:
         presets.get(preset)
@@ -138,7 +157,7 @@ def convert(
             window_seconds=window,
             window_stride=stride,
             data=data,
-            precisions=precisions,
+            precisions=[AUTO] if auto else precisions,
             calibration=calibration,
             split=split,
             progress=status.update,
@@ -146,6 +165,9 @@ def convert(
     _report(result)
     if engine is not None:
         engines.build(target, engine, precisions)
+    if auto and clips is not None:
+        # Ranges come from the training split, or from the one that was named: other clips judge, where there are any.
+        advise(target, clips, split if calibration is None else None)
 
 
 def _report(result: Conversion) -> None:

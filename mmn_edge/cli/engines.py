@@ -215,7 +215,8 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
     """A bundle to run, with the engine that a backend for engines needs: built now where none fits.
 
     Returns:
-        The bundle, and the precision to run: the one asked for, or that of the newest engine, or fp16, or fp32.
+        The bundle, and the precision to run: the one asked for, or the advised one, or that of the newest engine, or
+        fp16, or fp32.
 
     Raises:
         MissingDependencyError: TensorRT or PyCUDA is not installed, and one of them is needed.
@@ -232,8 +233,12 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
     load_driver()  # or minutes would be spent on an engine that nothing runs
     bundle = Bundle.open(path, repair=True)
     if precision is None:
-        newest = find_engine(bundle, flavour=flavour)
-        precision = newest.precision if newest else "fp16" if "fp16" in bundle.manifest.models else "fp32"
+        manifest, newest = bundle.manifest, find_engine(bundle, flavour=flavour)
+        precision = "fp16" if "fp16" in manifest.models else bundle.default_precision
+        if manifest.advice is not None:
+            precision = manifest.advice.precision
+        elif newest is not None:
+            precision = newest.precision
     ready_engine(path, precision, flavour)
     return Bundle.open(path), precision
 

@@ -29,7 +29,7 @@ backend_option = click.option(
 precision_option = click.option(
     "--precision",
     metavar="NAME",
-    help="Which of the bundle's models: fp32, fp16, int8.  [default: the newest engine's, or fp32]",
+    help="Which of the bundle's models: fp32, fp16, int8.  [default: the advised one, or the newest engine's, or fp32]",
 )
 
 

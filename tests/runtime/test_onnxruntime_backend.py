@@ -37,7 +37,7 @@ def test_a_provider_that_does_not_start_is_no_silent_cpu(small_bundle: Path, mon
     backend = open_backend(Bundle.open(small_bundle), "onnxruntime-cuda")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its own "not in available provider names"
-        with pytest.raises(MissingDependencyError, match="could not start CUDA.* fell back to CPUExecutionProvider"):
+        with pytest.raises(MissingDependencyError, match=r"could not start CUDA.* fell back to CPUExecutionProvider"):
             backend.__enter__()
 
 
