@@ -305,7 +305,7 @@ class _State:
         device = next(network.parameters()).device
         return cls(
             network,
-            torch.optim.AdamW(parameter_groups(network, recipe.optim), lr=recipe.optim.lr),
+            torch.optim.AdamW(parameter_groups(network, recipe.optim), lr=recipe.optim.lr, fused=True),
             torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16"),
             moving_average(network, recipe.optim.ema) if recipe.optim.ema else None,
         )
