@@ -87,7 +87,7 @@ class JointMixing(nn.Module):
         grouped = x.reshape(batch, self.heads, (channels // self.heads) * frames, joints)
         mixed = torch.matmul(grouped, gconv.transpose(1, 2)).reshape(batch, channels, frames, joints)
         # Back to the memory layout of the other branches: one tensor in another, and all that meets it is slow.
-        return mixed.contiguous(memory_format=torch.channels_last) if self.training else mixed
+        return mixed.contiguous(memory_format=torch.channels_last)
 
 
 class Block(nn.Module):
@@ -272,7 +272,7 @@ class MMN(nn.Module):
         x = x.permute(0, 1, 2, 4, 3).flatten(3)
         embedded: Tensor = self.projection(x) + self.positional(index_t)
         # Joints and frames together, channels last, is how the blocks' norms and linear layers read their input.
-        return embedded.contiguous(memory_format=torch.channels_last) if self.training else embedded
+        return embedded.contiguous(memory_format=torch.channels_last)
 
     def positional(self, index_t: Tensor) -> Tensor:
         """The positional term ``(N or 1, C, T, V)``: time code times ``STPE`` (a product, as published)."""
