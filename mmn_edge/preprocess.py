@@ -181,9 +181,9 @@ def fill_missing(keypoints: FloatArray, bones: Sequence[tuple[int, int]]) -> Flo
     """Replace NaN keypoints of a clip ``(T, V, C)`` so that every value is finite.
 
     A joint seen in part of the clip keeps its place relative to the nearest joint along the ``bones`` that was seen
-    more often, such as a fingertip to its wrist: the offset is interpolated between the frames where both were seen, and
-    held before and after. Where there is no such joint, the position itself is. A joint never seen takes the place of
-    the nearest joint that was. A clip in which no joint was ever seen becomes zeros.
+    more often, such as a fingertip to its wrist: the offset is interpolated between the frames where the joint was
+    seen, and held before and after. Where there is no such joint, the position itself is. A joint never seen takes the
+    place of the nearest joint that was. A clip in which no joint was ever seen becomes zeros.
     """
     missing = ~np.isfinite(keypoints).all(axis=-1)
     if not missing.any():
