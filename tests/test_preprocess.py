@@ -205,8 +205,16 @@ def test_a_joint_never_seen_takes_the_place_of_the_nearest_along_the_bones() -> 
     bones = ((1, 0), (3, 2), (2, 1), (4, 4))
     filled = fill_missing(keypoints, bones)
     assert np.array_equal(filled[:, 1], keypoints[:, 0])  # over (1, 0), from either end of a bone
-    assert np.array_equal(filled[:, 2], track(7, 7)[:, 0])  # over (3, 2), whose own gap is filled before
+    assert np.array_equal(filled[:, 2], track(7, 8)[:, 0])  # over (3, 2), whose own gap is filled before
     assert np.array_equal(fill_missing(keypoints, ())[:, 1:3], np.repeat(keypoints[:, :1], 2, axis=1))
+
+
+def test_a_joint_out_of_sight_moves_with_the_nearest_that_is_seen_more_often() -> None:
+    elbow, wrist = track(0, 10, 20, 30, 40), track(1, NAN, NAN, 34, NAN)
+    tip = track(NAN, NAN, NAN, 36, NAN)
+    filled = fill_missing(np.concatenate([tip, wrist, elbow], axis=1), ((2, 1), (1, 0)))
+    assert np.array_equal(filled[:, 1], track(1, 12, 23, 34, 44)[:, 0])  # 1 before the elbow, then 4
+    assert np.array_equal(filled[:, 0], track(3, 14, 25, 36, 46)[:, 0])  # 2 before the wrist, filled or not
 
 
 def test_a_clip_in_which_nothing_was_seen_becomes_zeros() -> None:

@@ -33,7 +33,11 @@ def augment(keypoints: FloatArray, options: Augment, layout: Layout, rng: np.ran
     if options.speed and len(keypoints) > 2:
         clock = np.linspace(0.0, 1.0, len(keypoints)) ** np.exp(rng.uniform(-options.speed, options.speed))
         keypoints = keypoints[np.rint(clock * (len(keypoints) - 1)).astype(np.int64)]
-    if options.drop_part or options.drop_frames:
+    if options.roll and rng.random() < options.roll:
+        keypoints = np.roll(keypoints, int(rng.integers(len(keypoints))), axis=0)
+    if options.parts:
+        keypoints = _move_parts(keypoints, options.parts, layout, rng)
+    if options.drop_part or options.drop_frames or options.lower_edge:
         keypoints = _hide(keypoints, options, layout, rng)
     if options.rotate or options.tilt or options.shear or options.perspective:
         keypoints = _view(keypoints, options, rng)
@@ -65,6 +69,20 @@ def _mirror(keypoints: FloatArray, layout: Layout) -> FloatArray:
     return mirrored
 
 
+def _move_parts(keypoints: FloatArray, size: float, layout: Layout, rng: np.random.Generator) -> FloatArray:
+    """Turn, scale and shift every body part by itself: other proportions, another posture, a gesture made elsewhere."""
+    channels = keypoints.shape[2]
+    reach = size * float(np.ptp(keypoints, axis=(0, 1)).max())
+    moved = keypoints.copy()
+    for part in layout.parts.values():
+        joints = list(part)
+        centre = keypoints[:, joints].mean(axis=(0, 1))
+        matrix = np.exp(rng.normal(0.0, size)) * _plane(channels, 0, 1, rng.normal(0.0, size))
+        shift = rng.normal(0.0, reach, channels)
+        moved[:, joints] = (keypoints[:, joints] - centre) @ matrix.T + centre + shift
+    return moved
+
+
 def _hide(keypoints: FloatArray, options: Augment, layout: Layout, rng: np.random.Generator) -> FloatArray:
     """Let a body part and some frames go missing, and fill them in as preprocessing does."""
     hidden = np.zeros(keypoints.shape[:2], dtype=bool)
@@ -76,6 +94,9 @@ def _hide(keypoints: FloatArray, options: Augment, layout: Layout, rng: np.rando
             length = frames if rng.random() < 0.5 else int(rng.integers(1, frames + 1))
             start = int(rng.integers(frames - length + 1))
             hidden[start : start + length, list(part)] = True
+    if options.lower_edge and keypoints.shape[2] == 2 and rng.random() < options.lower_edge:
+        height = keypoints[..., 1]  # y points down
+        hidden |= height > rng.uniform(np.median(height), height.max())
     if options.drop_frames:
         hidden |= (rng.random(frames) < rng.uniform(0, options.drop_frames))[:, None]
     if not hidden.any() or hidden.all():

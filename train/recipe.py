@@ -79,9 +79,12 @@ class Augment:
     perspective: float
     mirror: float
     speed: float
+    roll: float
+    parts: float
     noise: float
     drop_part: float
     drop_frames: float
+    lower_edge: float
     erase: float
 
 

@@ -196,7 +196,7 @@ class Trainer:
                 final = part == optim.accumulate - 1
                 waiting = contextlib.nullcontext() if final or processes.world == 1 else network.no_sync()  # type: ignore[operator]
                 with waiting:
-                    with torch.autocast(device.type, PRECISIONS[optim.precision], enabled=optim.precision != "fp32"):
+                    with self._autocast():
                         loss = objective(network, x, index_t, target, np.random.default_rng(seeds))
                     state.scaler.scale(loss / optim.accumulate).backward()  # type: ignore[no-untyped-call]
                 value += float(loss.detach()) / optim.accumulate
@@ -212,6 +212,11 @@ class Trainer:
                 on_step(index + 1, steps, value)
         return total / steps, rate
 
+    def _autocast(self) -> torch.autocast:
+        """Mixed precision as the recipe asks for it, in training and validation alike."""
+        precision = self.recipe.optim.precision
+        return torch.autocast(self.processes.device.type, PRECISIONS[precision], enabled=precision != "fp32")
+
     def _train_mode(self, network: nn.Module) -> None:
         network.train()
         if self.recipe.qat.enabled and self.recipe.qat.freeze_norm:
@@ -224,12 +229,12 @@ class Trainer:
         network.eval()
         loss, hits, count = 0.0, 0, 0
         device = self.processes.device
-        with torch.inference_mode():
+        with torch.inference_mode(), self._autocast():
             for batch in evaluation_batches(
                 self.data.validation, self.preprocessing, batch_size=64, frames=self.recipe.model.frames
             ):
                 x, index_t, target = (tensor.to(device) for tensor in batch)
-                logits = network(x, index_t)
+                logits = network(x, index_t).float()
                 loss += float(nn.functional.cross_entropy(logits, target, reduction="sum"))
                 hits += int((logits.argmax(1) == target).sum())
                 count += len(target)
@@ -305,7 +310,7 @@ class _State:
         device = next(network.parameters()).device
         return cls(
             network,
-            torch.optim.AdamW(parameter_groups(network, recipe.optim), lr=recipe.optim.lr),
+            torch.optim.AdamW(parameter_groups(network, recipe.optim), lr=recipe.optim.lr, fused=True),
             torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16"),
             moving_average(network, recipe.optim.ema) if recipe.optim.ema else None,
         )

@@ -85,7 +85,9 @@ class JointMixing(nn.Module):
         """Map ``(N, C/4, T, V)`` with matrices ``(heads, V, V)`` to ``(N, C/4, T, V)``."""
         batch, channels, frames, joints = x.shape
         grouped = x.reshape(batch, self.heads, (channels // self.heads) * frames, joints)
-        return torch.matmul(grouped, gconv.transpose(1, 2)).reshape(batch, channels, frames, joints)
+        mixed = torch.matmul(grouped, gconv.transpose(1, 2)).reshape(batch, channels, frames, joints)
+        # Back to the memory layout of the other branches: one tensor in another, and all that meets it is slow.
+        return mixed.contiguous(memory_format=torch.channels_last)
 
 
 class Block(nn.Module):
@@ -123,20 +125,23 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, C, T, V)`` to ``(N, C, T, V)``."""
-        x = x.permute(0, 2, 3, 1)  # channels last for the norms and linear layers
-        mapped = self.mapping(self.norm_1(x)).permute(0, 3, 1, 2)
-        skeleton_in, temporal_in, motion_in = mapped.split(self.split, dim=1)
+        # Channels last for the norms and linear layers, and for slices: the gradient of a slice is contiguous in the
+        # order of the dimensions, and if that is not the memory's order, all before it runs several times slower.
+        x = x.permute(0, 2, 3, 1)
+        mapped = self.mapping(self.norm_1(x))
+        skeleton_in, temporal_in, motion_in = mapped.split(self.split, dim=-1)
 
-        skeleton = self.joint_mixing(skeleton_in, self.gconv)
-        temporal = self.tconv(temporal_in)
-        motion = self.Motion(_forward_difference(motion_in))
+        skeleton = self.joint_mixing(skeleton_in.permute(0, 3, 1, 2), self.gconv)
+        temporal = self.tconv(temporal_in.permute(0, 3, 1, 2))
+        motion = self.Motion(_forward_difference(motion_in).permute(0, 3, 1, 2))
 
         # The modulated features reach the output only through the gate: what is aggregated is un-modulated.
         # The paper's figure suggests otherwise; the published weights were trained like this.
         gate = self.aggregation_gate(
             torch.cat([_modulate(temporal, self.MTM(motion)), _modulate(skeleton, self.MSM(motion)), motion], dim=1)
         )
-        gated = torch.cat([gate[:, 0:1] * temporal, gate[:, 1:2] * skeleton, gate[:, 2:3] * motion], dim=1)
+        gates = gate.split(1, dim=1)
+        gated = torch.cat([gates[0] * temporal, gates[1] * skeleton, gates[2] * motion], dim=1)
         aggregated = self.aggregation(gated).permute(0, 2, 3, 1)
         x = x + self.drop_path(self.proj(aggregated))
         x = x + self.drop_path(self.mlp(self.norm_2(x)))
@@ -267,7 +272,7 @@ class MMN(nn.Module):
         x = x.permute(0, 1, 2, 4, 3).flatten(3)
         embedded: Tensor = self.projection(x) + self.positional(index_t)
         # Joints and frames together, channels last, is how the blocks' norms and linear layers read their input.
-        return embedded.contiguous(memory_format=torch.channels_last) if self.training else embedded
+        return embedded.contiguous(memory_format=torch.channels_last)
 
     def positional(self, index_t: Tensor) -> Tensor:
         """The positional term ``(N or 1, C, T, V)``: time code times ``STPE`` (a product, as published)."""
@@ -300,12 +305,12 @@ def time_code(index_t: Tensor, width: int) -> Tensor:
 
 
 def _forward_difference(x: Tensor) -> Tensor:
-    """``x[t+1] - x[t]`` along T of ``(N, C, T, V)``, the last difference repeated.
+    """``x[t+1] - x[t]`` along T of ``(N, T, V, C)``, the last difference repeated.
 
     Slices rather than ``torch.diff``, which has no counterpart in ONNX.
     """
-    difference = x[:, :, 1:] - x[:, :, :-1]
-    return torch.cat([difference, difference[:, :, -1:]], dim=2)
+    difference = x[:, 1:] - x[:, :-1]
+    return torch.cat([difference, difference[:, -1:]], dim=1)
 
 
 def _modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:

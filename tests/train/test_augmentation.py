@@ -32,6 +32,8 @@ def test_no_option_changes_nothing() -> None:
         {"shear": 0.2},
         {"mirror": 1.0},
         {"speed": 0.5},
+        {"roll": 1.0},
+        {"parts": 0.1},
         {"noise": 0.01},
         {"drop_part": 1.0},
         {"drop_frames": 0.5},
