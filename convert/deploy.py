@@ -1,10 +1,9 @@
 """MMN rewritten for inference: the same function of the same weights, with less to do and less to move.
 
 Built from a trained network, in float64, and equal to it; ``docs/deploy.md`` says what was folded into what and what
-each step was worth. Between blocks the features are rows, ``(N * T * V, C)``: layer norms and linear layers, four
-fifths of the arithmetic, then need no transposition. Within a block, between the first linear layer and the last but
-one, they are channels-first maps ``(N, C, T, V)``: convolutions along time, products along joints and statistics over
-both are cheapest there.
+each step was worth. Between blocks the features are rows, ``(N * T * V, C)``: layer norms and linear layers, three
+quarters of the arithmetic, then need no transposition. Inside a block, up to the aggregation, they are channels-first
+maps ``(N, C, T, V)``: convolutions along time, products along joints and statistics over both are cheapest there.
 
 Modules have the names of the layers that they stand for, so that nodes of the exported graph do too.
 """
@@ -17,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmn_edge.convert.folding import conv, exact, folded, linear, scale_and_shift, weights
 from mmn_edge.convert.pyramid import ComposedPyramid, Pyramid
-from mmn_edge.convert.folding import conv, exact, folded, linear, scale_and_shift
 from mmn_edge.network import MMN
-from mmn_edge.network.mmn import MLP, STATISTICS_EPS, Block, Fusion
+from mmn_edge.network.mmn import MLP, STATISTICS_EPS, Block, Fusion, Scale
 
 __all__ = ["DeployNetwork", "deployed"]
 
@@ -59,14 +58,9 @@ class DeployNetwork(nn.Module):
             self.DSs = Pyramid(network)
         else:
             self.DSs = ComposedPyramid(network, positional)
-        self.MFM = nn.ModuleList(
-            nn.ModuleDict(
-                {"blocks": nn.ModuleList(DeployBlock(block, arch.num_frames >> s, arch.graph_joints) for block in scale.blocks)}
-            )
-            for s, scale in enumerate(network.MFM)
-        )
+        self.MFM = nn.ModuleList(DeployScale(scale, arch.num_frames >> s) for s, scale in enumerate(network.MFM))
         self.fusion = DeployFusion(network.fusion)
-        self.head = linear(network.head.weight, network.head.bias)
+        self.head = linear(*weights(network.head))
 
     def forward(self, x: Tensor, index_t: Tensor | None = None) -> Tensor:
         """Classify windows.
@@ -78,16 +72,29 @@ class DeployNetwork(nn.Module):
         Returns:
             Logits ``(N, K)``, in the dtype of the weights.
         """
-        arch = self.arch
-        outputs = []
-        for s, (x, scale) in enumerate(zip(self.DSs(self.projection(x), index_t), self.MFM, strict=True)):
-            for block in scale["blocks"]:
-                x = block(x)
-            outputs.append(x.reshape(-1, arch.num_frames >> s, arch.graph_joints, arch.width).permute(0, 3, 1, 2))
-        fused = self.fusion(outputs)
-        pooled = fused.mean((2, 3)) if arch.global_pool == "avg" else fused.amax((2, 3))
+        inputs = self.DSs(self.projection(x), index_t)
+        fused = self.fusion([scale(rows) for scale, rows in zip(self.MFM, inputs, strict=True)])
+        pooled = fused.mean((2, 3)) if self.arch.global_pool == "avg" else fused.amax((2, 3))
         logits: Tensor = self.head(pooled)
         return logits
+
+
+class DeployScale(nn.Module):
+    """The blocks of one temporal scale, of ``frames`` frames."""
+
+    def __init__(self, scale: nn.Module, frames: int) -> None:
+        super().__init__()
+        assert isinstance(scale, Scale)
+        blocks = [block for block in scale.blocks if isinstance(block, Block)]
+        joints, width = blocks[0].gconv.shape[1], blocks[0].mapping.in_features
+        self.maps = (-1, frames, joints, width)
+        self.blocks = nn.ModuleList(DeployBlock(block, frames, joints) for block in blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map rows ``(N * T * V, C)`` to a map ``(N, C, T, V)``."""
+        for block in self.blocks:
+            x = block(x)
+        return x.reshape(self.maps).permute(0, 3, 1, 2)
 
 
 class Projection(nn.Module):
@@ -95,9 +102,9 @@ class Projection(nn.Module):
 
     def __init__(self, projection: nn.Sequential) -> None:
         super().__init__()
-        first, second = projection.get_submodule("0"), projection.get_submodule("2")
-        self.first = linear(first.weight.flatten(1), first.bias)
-        self.second = linear(second.weight.flatten(1), second.bias)
+        (first, first_bias), (second, second_bias) = weights(projection[0]), weights(projection[2])
+        self.first = linear(first.flatten(1), first_bias)
+        self.second = linear(second.flatten(1), second_bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, T, V, C_in)`` to ``(N, T, V, 3 * C_in)``."""
@@ -129,23 +136,21 @@ class DeployBlock(nn.Module):
 
     def __init__(self, block: Block, frames: int, joints: int) -> None:
         super().__init__()
-        self.frames, self.joints = frames, joints
         self.norm_1 = Norm(block.norm_1)
-        self.mapping = Mapping(block)
+        self.mapping = Mapping(block, frames, joints)
         self.joint_mixing = JointProducts(block.gconv)
-        self.tconv = conv(block.tconv.weight, block.tconv.bias, padding=(1, 0), groups=block.tconv.groups)
+        self.tconv = conv(*weights(block.tconv), padding=(1, 0), groups=block.tconv.groups)
         self.Motion = Motion(block.Motion)
         self.modulation = Modulation(block, frames * joints)
         self.aggregation_gate = Gate(block)
         self.aggregation = conv(*folded(block.aggregation[0], block.aggregation[1]))
-        self.proj = linear(block.proj.weight, block.proj.bias)
+        self.proj = linear(*weights(block.proj))
         self.norm_2 = Norm(block.norm_2)
         self.mlp = Feedforward(block.mlp, block.norm_2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N * T * V, C)`` to the same."""
-        shape = (-1, self.frames, self.joints, x.shape[1])
-        skeleton, temporal, motion = self.mapping(self.norm_1(x).reshape(shape).permute(0, 3, 1, 2))
+        skeleton, temporal, motion = self.mapping(self.norm_1(x))
         skeleton = self.joint_mixing(skeleton)
         temporal = self.tconv(temporal)
         motion = self.Motion(motion)
@@ -157,23 +162,32 @@ class DeployBlock(nn.Module):
 
 
 class Mapping(nn.Module):
-    """The linear layer before the branches, one for each, so that nothing has to be split.
+    """The linear layer before the branches, in two parts: what stays positions, and what becomes motion.
 
-    The motion branch's bias is left out: it cancels in the temporal difference.
+    The motion branch's bias is left out, because it cancels in the temporal difference. Its edges are added here, where
+    frames are contiguous: see :class:`Motion`.
     """
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, frames: int, joints: int) -> None:
         super().__init__()
         weight, bias = after_norm(block.mapping, block.norm_1)
-        skeleton, temporal, motion = weight[:, :, None, None].split(block.split)
-        skeleton_bias, temporal_bias, _ = bias.split(block.split)
-        self.skeleton = conv(skeleton, skeleton_bias)
-        self.temporal = conv(temporal, temporal_bias)
-        self.motion = conv(motion, None)
+        half = block.split[2]
+        self.maps = (-1, frames, joints, half)
+        self.positions = linear(weight[:half], bias[:half])
+        self.motion = linear(weight[half:], None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map ``(N, C, T, V)`` to ``C/4``, ``C/4`` and ``C/2`` channels: skeleton, temporal and motion branch."""
-        return self.skeleton(x), self.temporal(x), self.motion(x)
+        """Map rows ``(N * T * V, C)`` to the branches' inputs.
+
+        Returns:
+            Skeleton and temporal branch ``(N, C/4, T, V)``, and motion branch ``(N, C/2, T + 3, V)``, edges included.
+        """
+        skeleton, temporal = self.positions(x).reshape(self.maps).permute(0, 3, 1, 2).chunk(2, dim=1)
+        motion = self.motion(x).reshape(self.maps)
+        last = motion[:, -1:]
+        following = last + last - motion[:, -2:-1]
+        motion = torch.cat([motion[:, :1], motion, following, following], dim=1).permute(0, 3, 1, 2)
+        return skeleton, temporal, motion
 
 
 class JointProducts(nn.Module):
@@ -196,25 +210,22 @@ class JointProducts(nn.Module):
 class Motion(nn.Module):
     """Temporal difference, depthwise convolution and batch norm as one depthwise convolution of four taps, then GELU.
 
-    With taps ``w0, w1, w2`` on differences, the taps on positions are ``-w0, w0 - w1, w1 - w2, w2``. The edges are exact
-    if the first frame is repeated before it, and ``2 x[T-1] - x[T-2]`` follows the last one twice: differences outside
-    are then zero, and the last one is repeated.
+    With taps ``w0, w1, w2`` on differences, the taps on positions are ``-w0, w0 - w1, w1 - w2, w2``. The edges are
+    exact where the first frame is repeated before it, and ``2 x[T-1] - x[T-2]`` follows the last one twice: the last
+    difference is then repeated, and those further out are zero.
     """
 
     def __init__(self, motion: nn.Sequential) -> None:
         super().__init__()
-        depthwise = motion.get_submodule("0")
-        weight, bias = folded(depthwise, motion.get_submodule("1"))
+        weight, bias = folded(motion[0], motion[1])
         w0, w1, w2 = weight.unbind(2)
         taps = torch.stack([-w0, w0 - w1, w1 - w2, w2], dim=2)
-        self.depthwise = conv(taps, bias, groups=depthwise.groups)
+        self.depthwise = conv(taps, bias, groups=len(taps))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``(N, C/2, T, V)`` to the same."""
-        last = x[:, :, -1:]
-        following = last + last - x[:, :, -2:-1]
-        out: Tensor = self.depthwise(torch.cat([x[:, :, :1], x, following, following], dim=2))
-        return F.gelu(out)
+        """Map ``(N, C/2, T + 3, V)`` to ``(N, C/2, T, V)``."""
+        out: Tensor = F.gelu(self.depthwise(x))
+        return out
 
 
 class Modulation(nn.Module):
@@ -231,9 +242,8 @@ class Modulation(nn.Module):
 
     def __init__(self, block: Block, count: int) -> None:
         super().__init__()
-        half = block.split[0]
-        self.half = half
-        self.MTM = conv(block.MTM[0].weight, block.MTM[0].bias, padding=(1, 0))
+        half = block.split[0]  # of the channels of MTM's and MSM's maps: gamma, then beta
+        self.MTM = conv(*weights(block.MTM[0]), padding=(1, 0))
         self.MSM = conv(block.MSM.fc.weight[:, :, None, None], block.MSM.fc.bias)
         # A whole map and not one row of it: broadcasting along 44 joints is slower than reading 3000 numbers.
         self.register_buffer("joint_scale", block.MSM.adj.sum(0).expand(count // block.MSM.adj.shape[0], -1).clone())
@@ -253,8 +263,8 @@ class Modulation(nn.Module):
         Returns:
             ``(X - mean) / std * (1 + gamma)`` of both branches, ``(N, C/2, T, V)``, and the tanh maps of both ``beta``.
         """
-        temporal_maps = torch.tanh(self.MTM(motion)).split(self.half, dim=1)
-        skeleton_maps = torch.tanh(self.MSM(motion * self.joint_scale)).split(self.half, dim=1)
+        temporal_maps = torch.tanh(self.MTM(motion)).chunk(2, dim=1)
+        skeleton_maps = torch.tanh(self.MSM(motion * self.joint_scale)).chunk(2, dim=1)
         x = exact(torch.cat([temporal, skeleton], dim=1))
         centred = x - x.mean((2, 3), keepdim=True)
         norm = (centred * centred).sum((2, 3), keepdim=True).sqrt() + self.eps
@@ -278,7 +288,7 @@ class Gate(nn.Module):
         half = block.split[0]
         gate = block.aggregation_gate
         weight, bias = folded(gate[0], gate[1])
-        temporal, skeleton, motion = weight[:, :, 0, 0].split(block.split, dim=1)
+        temporal, skeleton, motion = torch.tensor_split(weight[:, :, 0, 0], (half, 2 * half), dim=1)
         temporal_scale, temporal_shift = scale_and_shift(block.MTM[2])
         skeleton_scale, skeleton_shift = scale_and_shift(block.MSM.bn)
         shifts = [temporal * temporal_scale[half:], skeleton * skeleton_scale[half:]]
@@ -302,7 +312,7 @@ class Feedforward(nn.Module):
     def __init__(self, mlp: MLP, norm: nn.LayerNorm) -> None:
         super().__init__()
         self.fc1 = linear(*after_norm(mlp.fc1, norm))
-        self.fc2 = linear(mlp.fc2.weight, mlp.fc2.bias)
+        self.fc2 = linear(*weights(mlp.fc2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map rows ``(M, C)`` to ``(M, C)``."""
@@ -317,17 +327,17 @@ class DeployFusion(nn.Module):
         super().__init__()
 
         def down(layers: nn.Sequential) -> nn.Conv2d:
-            convolution = layers.get_submodule("0")
-            return conv(*folded(convolution, layers.get_submodule("1")), stride=convolution.stride)
+            weight, bias = folded(layers[0], layers[1])
+            return conv(weight, bias, stride=weight.shape[2:])
 
         self.down1, self.down2, self.down3 = down(fusion.down1), down(fusion.down2), down(fusion.down3)
         self.f4_proc = Affine(fusion.f4_proc[0])
         self.gate_conv = nn.Sequential(
             conv(*folded(fusion.gate_conv[0], fusion.gate_conv[1])),
             nn.ReLU(),
-            conv(fusion.gate_conv[3].weight, fusion.gate_conv[3].bias),
+            conv(*weights(fusion.gate_conv[3])),
         )
-        self.res_conv = conv(fusion.res_conv.weight, fusion.res_conv.bias)
+        self.res_conv = conv(*weights(fusion.res_conv))
 
     def forward(self, scales: list[Tensor]) -> Tensor:
         """Map four ``(N, C, T / 2**s, V)`` to ``(N, C, T/8, V)``."""
@@ -348,7 +358,7 @@ class Affine(nn.Module):
     factor: Tensor
     summand: Tensor
 
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
+    def __init__(self, norm: nn.Module) -> None:
         super().__init__()
         factor, summand = scale_and_shift(norm)
         self.register_buffer("factor", factor[:, None, None])

@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = ["conv", "exact", "folded", "linear", "scale_and_shift"]
+__all__ = ["conv", "exact", "folded", "linear", "scale_and_shift", "weights"]
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
 
@@ -17,18 +17,24 @@ def exact(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
+def weights(layer: object) -> tuple[Tensor, Tensor | None]:
+    """Weights and bias of a convolution, ``(out, in / groups, kt, kv)``, or of a linear layer, ``(out, in)``."""
+    assert isinstance(layer, (nn.Conv2d, nn.Linear)), layer
+    return layer.weight, layer.bias
+
+
+def scale_and_shift(norm: object) -> tuple[Tensor, Tensor]:
     """A batch norm in evaluation mode is ``x * scale + shift``, one number each a channel."""
-    assert isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(norm, nn.BatchNorm2d), norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias - norm.running_mean * scale
 
 
-def folded(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+def folded(convolution: object, norm: object) -> tuple[Tensor, Tensor]:
     """Weights and bias of a convolution that includes the batch norm after it."""
-    assert isinstance(convolution, nn.Conv2d)
+    assert isinstance(convolution, nn.Conv2d), convolution
     scale, shift = scale_and_shift(norm)
     bias = shift if convolution.bias is None else convolution.bias * scale + shift
     return convolution.weight * scale[:, None, None, None], bias
@@ -56,9 +62,9 @@ def conv(
     return _with(layer, weight, bias)
 
 
-def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """A linear layer with the weights ``(out, in)``."""
-    return _with(nn.Linear(weight.shape[1], weight.shape[0], device="meta"), weight, bias)
+    return _with(nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta"), weight, bias)
 
 
 def _with(layer: _Layer, weight: Tensor, bias: Tensor | None) -> _Layer:

@@ -12,7 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from mmn_edge.convert.folding import conv, exact, folded, linear
+from mmn_edge.convert.folding import conv, exact, folded, linear, weights
 from mmn_edge.network import MMN
 from mmn_edge.network.mmn import time_code
 
@@ -26,11 +26,14 @@ class Pyramid(nn.Module):
 
     def __init__(self, network: MMN) -> None:
         super().__init__()
-        last = network.projection.get_submodule("4")
+        weight, bias = weights(network.projection[4])
         self.width = network.arch.width
-        self.projection = linear(last.get_parameter("weight").flatten(1), last.get_parameter("bias"))
+        self.projection = linear(weight.flatten(1), bias)
         self.register_buffer("STPE", network.STPE.detach().transpose(0, 1).clone())
-        self.reductions = nn.ModuleList(conv(*folded(ds.reduction, ds.bn), stride=(2, 1)) for ds in network.DSs)
+        self.reductions = nn.ModuleList(
+            conv(*folded(layer.get_submodule("reduction"), layer.get_submodule("bn")), stride=(2, 1))
+            for layer in network.DSs
+        )
 
     def forward(self, hidden: Tensor, index_t: Tensor | None) -> list[Tensor]:
         """Map ``(N, T, V, 3 * C_in)`` and a time index ``(N, T)`` to rows ``(N * T / 2**s * V, C)`` for each scale."""
@@ -52,20 +55,17 @@ class ComposedPyramid(nn.Module):
 
     def __init__(self, network: MMN, positional: Tensor) -> None:
         super().__init__()
-        arch = network.arch
-        last = network.projection.get_submodule("4")
-        weight, bias = last.get_parameter("weight").flatten(1), last.get_parameter("bias")
+        weight, bias = weights(network.projection[4])
+        assert bias is not None
         # A frame's taps: which frames of the hidden layer it is made of, and the weights of each, (3 * C_in, C).
-        taps: list[list[int]] = [[t] for t in range(arch.num_frames)]
-        kernel = [weight.T]
+        taps: list[list[int]] = [[t] for t in range(network.arch.num_frames)]
+        kernel = [weight.flatten(1).T]
         constant = positional + bias[:, None, None]
         scales = [Composed(taps, kernel, constant)]
         for downsample in network.DSs:
-            reduction, _ = folded(downsample.reduction, downsample.bn)
+            reduction, _ = folded(downsample.get_submodule("reduction"), downsample.get_submodule("bn"))
             kernel = [tap @ reduction[:, :, k, 0].T for k in range(3) for tap in kernel]
-            taps = [
-                list(chain(taps[max(2 * t - 1, 0)], taps[2 * t], taps[2 * t + 1])) for t in range(len(taps) // 2)
-            ]
+            taps = [list(chain(taps[max(2 * t - 1, 0)], taps[2 * t], taps[2 * t + 1])) for t in range(len(taps) // 2)]
             constant = downsample(constant)
             scales.append(Composed(taps, kernel, constant))
         self.scales = nn.ModuleList(scales)
