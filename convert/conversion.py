@@ -15,19 +15,16 @@ import torch
 import mmn_edge
 from mmn_edge import clips, layouts, presets
 from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
-from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts
+from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts, save_onnx
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.lint import lint
-from mmn_edge.convert.quantized import frozen
+from mmn_edge.convert.quantized import quantized, quantized_layers
 from mmn_edge.convert.verification import (
     Verification,
-    as_features,
     compare,
     compare_half,
     compare_int8,
-    sample_windows,
-    window_of,
 )
 from mmn_edge.errors import LayoutError, UsageError
 from mmn_edge.extras import load_onnxruntime
@@ -38,6 +35,7 @@ from mmn_edge.network.quantization import calibrate, default_kept, quantize, qua
 from mmn_edge.preprocess import STREAMS, Preprocessing, fill_missing
 from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
+from mmn_edge.windows import as_features, sample_windows, window_of
 
 __all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
 
@@ -96,7 +94,8 @@ def convert(
         window_seconds: Length of the live window; None means the preset's.
         window_stride: Seconds between live windows; None means the preset's.
         data: A data set whose clips the verification uses; the calibration's, or synthetic motion, where None.
-        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges.
+        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges; ``"auto"`` alone means
+            all that can be made.
         calibration: A data set from which int8 ranges of a plain checkpoint are taken.
         split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
         progress: Called with each step's name.
@@ -106,7 +105,7 @@ def convert(
         UsageError: Options that contradict each other or the checkpoint; int8 without ranges.
         LayoutError: The layout does not fit the network, or is unknown where it must be known.
         BundleError: ``output`` holds something that is no bundle.
-        VerificationError: ONNX and PyTorch differ, or the int8 model breaks a rule of TensorRT; nothing was written.
+        VerificationError: ONNX and PyTorch differ, or a model breaks a rule of TensorRT; nothing was written.
     """
     if input_kind not in INPUTS:
         raise UsageError(f"unknown input {input_kind!r}: choose one of {', '.join(INPUTS)}")
@@ -133,8 +132,8 @@ def convert(
         )
     preprocessing = identity.preprocessing(arch)
     temperature = described_temperature(description, checkpoint)
-    quantized = build_network(state, options, origin=str(checkpoint))
-    wanted = _precisions(precisions, bool(quantized_sites(quantized)), calibration)
+    fake = build_network(state, options, origin=str(checkpoint))
+    wanted = _precisions(precisions, bool(quantized_sites(fake)), calibration)
 
     quantization: dict[str, Any] = {}
     if "int8" in wanted:
@@ -143,11 +142,11 @@ def convert(
             progress("calibrating int8 ranges")
             split = split or ("train" if "train" in clips.splits(calibration) else None)
             windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, network, layout)
-            _calibrate(quantized, windows, preprocessing)
+            _calibrate(fake, windows, preprocessing)
             quantization = {
                 "ranges": f"post-training, {len(windows)} clips of {calibration.name}" + (f":{split}" if split else "")
             }
-        quantization["kept"] = [name for name in sites(quantized) if name not in quantized_sites(quantized)]
+        quantization["kept"] = [name for name in sites(fake) if name not in quantized_sites(fake)]
 
     progress("gathering windows to verify with")
     source = data or calibration
@@ -161,33 +160,34 @@ def convert(
         inputs = as_features(windows, preprocessing, arch.num_people)
     example = tuple(torch.from_numpy(x[:2]) for x in inputs.values())
 
-    def graph(network: MMN, dtype: torch.dtype = torch.float32) -> Graph:
+    def graph(network: MMN) -> Graph:
         if input_kind == "keypoints":
-            return KeypointsGraph(network, preprocessing, temperature=temperature, dtype=dtype).eval()
-        return FeaturesGraph(network, temperature=temperature, dtype=dtype).eval()
+            return KeypointsGraph(network, preprocessing, temperature=temperature).eval()
+        return FeaturesGraph(network, temperature=temperature).eval()
 
     plain = graph(network)
     verifications: dict[str, Verification] = {}
     operators: dict[str, Mapping[str, int]] = {}
     with write_bundle(output) as writer:
+        progress("exporting to ONNX")
+        exported = export_onnx(plain, plain.input_names, example)
         for precision in wanted:
             model = writer.folder / _file(precision)
-            progress(f"exporting {precision} to ONNX")
-            exported = plain
+            derived = exported
             if precision == "fp16":
-                exported = graph(halved(network), torch.float16)
+                derived = halved(exported)
             elif precision == "int8":
-                exported = graph(frozen(quantized))
-            export_onnx(exported, plain.input_names, example, model)
+                derived = quantized(exported, quantized_layers(fake))
+            report = lint(derived, quantization["kept"] if precision == "int8" else (), precision=precision)
+            save_onnx(derived, model)
             progress(f"verifying {precision} in ONNX Runtime against PyTorch")
             if precision == "fp32":
                 verification = compare(plain, model, inputs, data=data_name)
             elif precision == "fp16":
                 verification = compare_half(plain, model, inputs, data=data_name)
             else:
-                report = lint(onnx.load(str(model)), quantization["kept"])
                 quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
-                verification = compare_int8(graph(quantized), plain, model, inputs, data=data_name)
+                verification = compare_int8(graph(fake), plain, model, inputs, data=data_name)
             verifications[precision] = verification
             operators[precision] = operator_counts(model)
         writer.finish(
@@ -226,6 +226,8 @@ def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: P
         raise UsageError("this checkpoint is quantized and has int8 ranges of its own: leave --calibration out")
     if requested is None:
         return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
+    if list(requested) == ["auto"]:
+        return PRECISIONS if quantized or calibration is not None else PRECISIONS[:2]
     unknown = [precision for precision in requested if precision not in PRECISIONS]
     if unknown or not requested:
         raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")

@@ -16,7 +16,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-__all__ = ["OPSET", "export_onnx", "operator_counts"]
+__all__ = ["OPSET", "export_onnx", "operator_counts", "save_onnx"]
 
 OPSET = 18
 """17 to 20 are what TensorRT 10.3 (JetPack 6) parses; 18 is what the exporter writes without conversion."""
@@ -24,14 +24,18 @@ OPSET = 18
 OUTPUT_NAMES = ("logits", "probabilities")
 
 
-def export_onnx(graph: nn.Module, input_names: tuple[str, ...], example: tuple[Tensor, ...], path: Path) -> None:
-    """Write ``graph`` to ``path`` as ONNX; axis 0 of every input and output is the dynamic batch ``N``.
+def export_onnx(graph: nn.Module, input_names: tuple[str, ...], example: tuple[Tensor, ...]) -> onnx.ModelProto:
+    """``graph`` as ONNX; axis 0 of every input and output is the dynamic batch ``N``.
+
+    Tracing takes many seconds, which is why other precisions are derived from what this returns.
 
     Args:
         graph: A module in evaluation mode that returns logits and probabilities.
         input_names: Names of its inputs, in order.
         example: Example inputs with a batch of at least 2 (a batch of 1 would be taken for a constant).
-        path: The file to write; weights are stored inside.
+
+    Returns:
+        A model in float32, with the types and shapes of all values, nodes named ``<site>/<operator>``, weights inside.
     """
     batch = torch.export.Dim("N", min=1)
     with _quiet():
@@ -50,6 +54,11 @@ def export_onnx(graph: nn.Module, input_names: tuple[str, ...], example: tuple[T
     model = program.model_proto
     _name_nodes(model, _folded_norms(graph))
     _strip_traces(model)
+    return model
+
+
+def save_onnx(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model, after the checker of ONNX has found nothing in it."""
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(path))
 

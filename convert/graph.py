@@ -1,7 +1,7 @@
 """What is exported: MMN behind one of its two interfaces, as a torch module with tensors in and tensors out.
 
-Inputs and outputs are float32 whatever the network's own precision; ``temperature`` divides the logits before the
-softmax (Guo et al., ICML 2017), and the logits that come out are those before it.
+``temperature`` divides the logits before the softmax (Guo et al., ICML 2017), and the logits that come out are those
+before it.
 """
 
 from __future__ import annotations
@@ -22,16 +22,14 @@ class FeaturesGraph(nn.Module):
 
     input_names = ("features", "index_t")
 
-    def __init__(self, network: MMN, *, temperature: float = 1.0, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, network: MMN, *, temperature: float = 1.0) -> None:
         super().__init__()
         self.network = network
         self.temperature = temperature
-        self.dtype = dtype
 
     def forward(self, features: Tensor, index_t: Tensor) -> tuple[Tensor, Tensor]:
         """Features ``(N, C, T, V, M)`` and time index ``(N, T)`` to logits and probabilities ``(N, K)``."""
-        embedded = self.network.embed(features.to(self.dtype), index_t).to(self.dtype)
-        return _outputs(self.network, embedded, self.temperature)
+        return _outputs(self.network, self.network.embed(features, index_t), self.temperature)
 
 
 class KeypointsGraph(nn.Module):
@@ -42,19 +40,11 @@ class KeypointsGraph(nn.Module):
 
     input_names = ("keypoints",)
 
-    def __init__(
-        self,
-        network: MMN,
-        preprocessing: Preprocessing,
-        *,
-        temperature: float = 1.0,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
+    def __init__(self, network: MMN, preprocessing: Preprocessing, *, temperature: float = 1.0) -> None:
         super().__init__()
         arch = network.arch
         self.network = network
         self.temperature = temperature
-        self.dtype = dtype
         self.bone = preprocessing.stream.startswith("bone")
         self.motion = preprocessing.stream.endswith("motion")
         self.order: Tensor
@@ -77,12 +67,11 @@ class KeypointsGraph(nn.Module):
         if self.motion:
             x = torch.cat([x[:, 1:] - x[:, :-1], torch.zeros_like(x[:, :1])], dim=1)
         x = x.index_select(2, self.order).permute(0, 3, 1, 2)
-        embedded = (self.network.projection(x.to(self.dtype)) + self.positional).to(self.dtype)
-        return _outputs(self.network, embedded, self.temperature)
+        return _outputs(self.network, self.network.projection(x) + self.positional, self.temperature)
 
 
 def _outputs(network: MMN, embedded: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    logits = network.classify(network.fuse(embedded)).float()
+    logits = network.classify(network.fuse(embedded))
     scaled = logits if temperature == 1.0 else logits / temperature
     return logits, torch.softmax(scaled, dim=-1)
 

@@ -1,7 +1,7 @@
-"""What TensorRT asks of a model with QuantizeLinear and DequantizeLinear, checked node by node.
+"""What TensorRT asks of a model in fp32, fp16 or int8, checked node by node before anything is built.
 
 The rules are those of "Working with Quantized Types" in TensorRT's documentation (10.x), and what its parser and
-builder were seen to refuse, or to build without int8 kernels (``docs/quantization.md``). ONNX Runtime takes more.
+builder were seen to refuse, or to build without int8 kernels (``docs/tensorrt.md``). ONNX Runtime takes more.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, numpy_helper
 
+from mmn_edge.convert.element_types import element_types, type_error
 from mmn_edge.errors import VerificationError
 from mmn_edge.skeleton import FloatArray
 
@@ -33,6 +34,8 @@ NORMS = (
     "Softmax",
     "Sigmoid",
 )
+NORMALIZING = tuple(name for name in NORMS if name.endswith("Normalization") and name != "BatchNormalization")
+"""Those that sum squares of their input, which half precision has no range for."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +46,29 @@ class LintReport:
         pairs: QuantizeLinear nodes, each followed by its DequantizeLinear.
         int8_weights: Weights stored as int8.
         quantized: Names of the products and convolutions with int8 operands.
-        kept: Names of those that are in floating point.
+        half: Names of those with half-precision operands.
+        kept: Names of those in a wider type than the precision's: for int8 half and float, for fp16 float.
     """
 
     pairs: int
     int8_weights: int
     quantized: tuple[str, ...]
+    half: tuple[str, ...]
     kept: tuple[str, ...]
 
 
-def lint(model: onnx.ModelProto, kept: Collection[str]) -> LintReport:
-    """Check a Q/DQ model against TensorRT's rules.
+def lint(model: onnx.ModelProto, kept: Collection[str], *, precision: str = "int8") -> LintReport:
+    """Check a model against TensorRT's rules.
 
     Args:
         model: Nodes named ``<site>/<operator>``, weights inside.
-        kept: The sites that may stay in floating point.
+        kept: The sites whose products may be in a wider type than the precision's.
+        precision: ``"fp32"``, ``"fp16"`` or ``"int8"``.
 
     Raises:
         VerificationError: A rule is broken; the message names the node.
     """
-    return _Linter(model, frozenset(kept)).run()
+    return _Linter(model, frozenset(kept), precision).run()
 
 
 def site_of(node: str) -> str:
@@ -71,9 +77,10 @@ def site_of(node: str) -> str:
 
 
 class _Linter:
-    def __init__(self, model: onnx.ModelProto, kept: frozenset[str]) -> None:
+    def __init__(self, model: onnx.ModelProto, kept: frozenset[str], precision: str) -> None:
         self.model = model
         self.kept = kept
+        self.precision = precision
         self.nodes = list(model.graph.node)
         self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
         for node in self.nodes:
@@ -87,7 +94,7 @@ class _Linter:
                 self.consumers.setdefault(name, []).append((node, position))
 
     def run(self) -> LintReport:
-        self._check_opsets()
+        opset = self._check_opsets()
         quantizers = [node for node in self.nodes if node.op_type == "QuantizeLinear"]
         dequantizers = [node for node in self.nodes if node.op_type == "DequantizeLinear"]
         for node in [*quantizers, *dequantizers]:
@@ -96,26 +103,56 @@ class _Linter:
             self._check_quantize(node)
         for node in dequantizers:
             self._check_dequantize(node)
+        types = element_types(self.model)
+        for node in self.nodes:
+            self._check_types(node, types, opset)
         quantized: list[str] = []
+        half: list[str] = []
         kept: list[str] = []
         for node in self.nodes:
             if node.op_type in HEAVY:
-                (quantized if self._check_heavy(node) else kept).append(node.name)
+                int8 = self._check_quantized(node)
+                half_precision = types.get(node.input[0]) == TensorProto.FLOAT16
+                if int8:
+                    quantized.append(node.name)
+                elif half_precision:
+                    half.append(node.name)
+                if not int8 and (self.precision == "int8" or (self.precision == "fp16" and not half_precision)):
+                    self._check_kept(node)
+                    kept.append(node.name)
         weights = {node.input[0] for node in dequantizers if node.input[0] in self.constants}
-        return LintReport(len(quantizers), len(weights), tuple(quantized), tuple(kept))
+        return LintReport(len(quantizers), len(weights), tuple(quantized), tuple(half), tuple(kept))
 
-    def _check_opsets(self) -> None:
-        for entry in self.model.opset_import:
-            if entry.domain in ("", "ai.onnx") and entry.version > MAX_OPSET:
-                raise VerificationError(f"the model needs opset {entry.version}, and TensorRT 10.3 parses {MAX_OPSET}")
+    def _check_opsets(self) -> int:
+        """The version of the standard operators."""
+        versions = [entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx")]
+        version = max(versions, default=1)
+        if version > MAX_OPSET:
+            raise VerificationError(f"the model needs opset {version}, and TensorRT 10.3 parses {MAX_OPSET}")
         for node in self.nodes:
             if node.domain not in ("", "ai.onnx"):
                 raise VerificationError(
                     f"{_name(node)} is of domain {node.domain}: TensorRT takes standard operators only"
                 )
+        return version
+
+    def _check_types(self, node: NodeProto, types: dict[str, int], opset: int) -> None:
+        """One type for all inputs that ONNX says are of one, and norms in float32."""
+        problem = type_error(node, types, opset)
+        if problem:
+            raise VerificationError(f"{_name(node)} {problem}")
+        if node.op_type in NORMALIZING and types.get(node.input[0]) == TensorProto.FLOAT16:
+            raise VerificationError(
+                f"{_name(node)} is in half precision, where its sum of squares overflows: cast around it to float32"
+            )
 
     def _check_parameters(self, node: NodeProto) -> None:
         """Scale and zero point: constant, positive, int8, zero."""
+        stored = self.constants.get(node.input[0])
+        if node.op_type == "DequantizeLinear" and stored is not None and stored.data_type == TensorProto.INT32:
+            raise VerificationError(
+                f"{_name(node)} dequantizes int32, a quantized bias: leave biases in floating point"
+            )
         scale = self.constants.get(node.input[1])
         if scale is None:
             raise VerificationError(f"{_name(node)} has a scale that is no constant")
@@ -126,10 +163,6 @@ class _Linter:
         if zero is None:
             raise VerificationError(
                 f"{_name(node)} has no constant zero point, which makes it uint8: give an int8 zero"
-            )
-        if zero.data_type == TensorProto.INT32:
-            raise VerificationError(
-                f"{_name(node)} dequantizes int32, a quantized bias: leave biases in floating point"
             )
         if zero.data_type != TensorProto.INT8:
             kind = TensorProto.DataType.Name(zero.data_type).lower()
@@ -186,19 +219,21 @@ class _Linter:
                 f"channels are axis {expected}: TensorRT would not run it in int8"
             )
 
-    def _check_heavy(self, node: NodeProto) -> bool:
-        """Whether a product is quantized; both operands must be, or none and its site kept."""
+    def _check_quantized(self, node: NodeProto) -> bool:
+        """Whether a product is quantized: both operands must be, or none."""
         sources = [self.producer.get(name) for name in node.input[:2]]
         flags = [source is not None and source.op_type == "DequantizeLinear" for source in sources]
         if any(flags) and node.op_type == "Einsum":
             raise VerificationError(f"{_name(node)} is quantized, and TensorRT has no int8 Einsum: write it as MatMul")
-        if all(flags):
-            return True
-        if any(flags):
+        if any(flags) and not all(flags):
             raise VerificationError(f"{_name(node)} has one quantized operand and one in floating point")
+        return all(flags)
+
+    def _check_kept(self, node: NodeProto) -> None:
+        """A product in a wider type than the precision's must be one that was kept on purpose."""
         if site_of(node.name) not in self.kept:
-            raise VerificationError(f"{_name(node)} is not quantized, and its layer is not among those kept on purpose")
-        return False
+            state = "quantized" if self.precision == "int8" else "in half precision"
+            raise VerificationError(f"{_name(node)} is not {state}, and its layer is not among those kept on purpose")
 
 
 def _name(node: NodeProto) -> str:

@@ -1,125 +1,124 @@
-"""A fake-quantized network as ONNX wants it: int8 weights stored, QuantizeLinear and DequantizeLinear around inputs.
+"""A float32 graph in int8: QuantizeLinear and DequantizeLinear around products, weights stored as int8.
 
-Every quantized layer becomes one that emits these operators and nothing else new, layer by layer, so that any network
-whose layers are those of :mod:`mmn_edge.network.quantization` can be exported, whatever lies between them.
+Derived from the exported graph, node by node: the same nodes under the same names, and beside each product of a
+quantized layer the operators that TensorRT's explicit quantization reads. Weights are taken as they stand in the
+graph, where the exporter has folded batch norms into them: one step an output channel scales with its channel.
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from mmn_edge.convert.lint import HEAVY, site_of
+from mmn_edge.convert.rewriting import replace
+from mmn_edge.errors import VerificationError
 from mmn_edge.network import MMN
-from mmn_edge.network.mmn import JointMixing
-from mmn_edge.network.quantization import Quantizer, quantized_sites
+from mmn_edge.network.quantization import LEVELS, Quantizer, quantized_sites
+from mmn_edge.skeleton import FloatArray
 
-__all__ = ["frozen"]
+__all__ = ["Site", "quantized", "quantized_layers"]
 
-
-def frozen(network: MMN) -> MMN:
-    """A copy of a fake-quantized network, in evaluation mode, for export only: PyTorch cannot run it."""
-    network = copy.deepcopy(network).eval()
-    for name in quantized_sites(network):
-        layer = network.get_submodule(name)
-        new: nn.Module
-        if isinstance(layer, nn.Conv2d):
-            new = _Conv2d(layer)
-        elif isinstance(layer, nn.Linear):
-            new = _Linear(layer)
-        else:
-            assert isinstance(layer, JointMixing), name
-            block = network.get_submodule(name.rpartition(".")[0])
-            new = _JointMixing(layer, block.get_parameter("gconv"))
-        network.set_submodule(name, new.eval())
-    return network
+SMALLEST = 1e-8
+"""The least range: a scale must be positive, and the weights of a dead channel are all 0."""
 
 
-class _Frozen(nn.Module):
-    """The constants of a quantized layer: the input's step, int8 weights, and the weights' steps.
+@dataclass(frozen=True)
+class Site:
+    """How one layer is quantized.
 
-    Args:
-        quantizer: The layer's fake quantization.
-        weight: Its weights.
-        transpose: Whether to store the last two axes exchanged, so that the product needs no Transpose, behind which
-            TensorRT would not find the weights.
+    Attributes:
+        amax: The largest input that int8 represents.
+        per_channel: Whether each output channel of the weights has a step of its own.
     """
 
-    input_scale: Tensor
-    weight: Tensor
-    weight_scale: Tensor
-
-    def __init__(self, quantizer: Quantizer, weight: Tensor, *, transpose: bool) -> None:
-        super().__init__()
-        with torch.no_grad():
-            scale = quantizer.weight_scale(weight)
-            _, values = quantizer(weight.new_zeros(1), weight)
-            axis = quantizer.axis
-            shaped = scale if axis is None else scale.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
-            steps = (values / shaped).round().to(torch.int8)
-        self.axis = axis
-        if transpose:
-            steps = steps.transpose(-1, -2)
-            self.axis = None if axis is None else weight.ndim - 1 - axis
-        self.register_buffer("input_scale", quantizer.input_scale().detach().clone())
-        self.register_buffer("weight", steps.contiguous())
-        self.register_buffer("weight_scale", scale)
-
-    def inputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The input after its Q/DQ pair, and the weights after their DQ."""
-        scale = self.input_scale.to(x.dtype)
-        zero = torch.zeros((), dtype=torch.int8)
-        steps = torch.onnx.ops.symbolic("QuantizeLinear", (x, scale, zero), dtype=torch.int8, shape=x.shape)
-        weight_scale = self.weight_scale.to(x.dtype)
-        return _dequantize(steps, scale, zero, None), _dequantize(
-            self.weight, weight_scale, torch.zeros_like(weight_scale, dtype=torch.int8), self.axis
-        )
+    amax: float
+    per_channel: bool
 
 
-class _Conv2d(_Frozen):
-    def __init__(self, layer: nn.Conv2d) -> None:
-        super().__init__(_quantizer(layer), layer.weight, transpose=False)
-        self.bias = layer.bias
-        self.options = (layer.stride, layer.padding, layer.dilation, layer.groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x, weight = self.inputs(x)
-        return F.conv2d(x, weight, self.bias, *self.options)  # type: ignore[arg-type]
-
-
-class _Linear(_Frozen):
-    def __init__(self, layer: nn.Linear) -> None:
-        super().__init__(_quantizer(layer), layer.weight, transpose=True)
-        self.bias = layer.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        x, weight = self.inputs(x)
-        return torch.matmul(x, weight) + self.bias
+def quantized_layers(network: MMN) -> dict[str, Site]:
+    """The quantized layers of a fake-quantized network, by name."""
+    found = {}
+    for name in quantized_sites(network):
+        quantizer = network.get_submodule(f"{name}.quantizer")
+        assert isinstance(quantizer, Quantizer)
+        found[name] = Site(float(quantizer.amax), quantizer.axis is not None)
+    return found
 
 
-class _JointMixing(_Frozen):
-    def __init__(self, layer: JointMixing, gconv: Tensor) -> None:
-        super().__init__(_quantizer(layer), gconv, transpose=True)
-        self.heads = layer.heads
+def quantized(model: onnx.ModelProto, layers: Mapping[str, Site]) -> onnx.ModelProto:
+    """A copy of a float32 model in which these layers' products have int8 operands.
 
-    def forward(self, x: Tensor, gconv: Tensor) -> Tensor:
-        batch, channels, frames, joints = x.shape
-        grouped, matrices = self.inputs(x.reshape(batch, self.heads, (channels // self.heads) * frames, joints))
-        return torch.matmul(grouped, matrices).reshape(batch, channels, frames, joints)
+    Args:
+        model: Nodes named ``<site>/<operator>``, weights inside, as second operands.
+        layers: By site.
+
+    Raises:
+        VerificationError: A layer is not in the graph as one product of a value and constant weights.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    products: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        if node.op_type in HEAVY:
+            products.setdefault(site_of(node.name), []).append(node)
+    added: dict[str, list[NodeProto]] = {}
+    for site, layer in layers.items():
+        found = products.get(site, [])
+        if len(found) != 1 or found[0].input[1] not in constants:
+            raise VerificationError(
+                f"the layer {site} has an int8 range, and the exported graph holds no single product of it with "
+                "constant weights: keep it in floating point"
+            )
+        tensors, nodes = _quantize(site, found[0], numpy_helper.to_array(constants[found[0].input[1]]), layer)
+        graph.initializer.extend(tensors)
+        added[found[0].name] = nodes
+    ordered = [part for node in graph.node for part in (*added.get(node.name, ()), node)]
+    replace(graph, nodes=ordered)
+    return result
 
 
-def _quantizer(layer: nn.Module) -> Quantizer:
-    quantizer = layer.get_submodule("quantizer")
-    assert isinstance(quantizer, Quantizer)
-    return quantizer
-
-
-def _dequantize(steps: Tensor, scale: Tensor, zero: Tensor, axis: int | None) -> Tensor:
-    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
-    value: Tensor = torch.onnx.ops.symbolic(
-        "DequantizeLinear", (steps, scale, zero), attributes, dtype=scale.dtype, shape=steps.shape
-    )
-    return value
+def _quantize(site: str, node: NodeProto, weight: FloatArray, layer: Site) -> tuple[list[TensorProto], list[NodeProto]]:
+    """Give a product int8 operands; what must be added to the graph before it."""
+    transposed = next((attribute for attribute in node.attribute if attribute.name == "transB"), None)
+    if transposed is not None and transposed.i:
+        # As [K, N], like the other products: TensorRT would not look for weights behind a transposition.
+        weight, transposed.i = weight.T, 0
+    axis = 0 if node.op_type == "Conv" else weight.ndim - 1
+    others = tuple(other for other in range(weight.ndim) if other != axis) if layer.per_channel else None
+    scale = np.maximum(np.abs(weight).max(axis=others), np.float32(SMALLEST)) / np.float32(LEVELS)
+    shaped = scale.reshape([-1 if other == axis else 1 for other in range(weight.ndim)]) if layer.per_channel else scale
+    steps = np.round(weight / shaped).astype(np.int8)
+    values = {
+        f"{site}.input_scale": np.float32(layer.amax) / np.float32(LEVELS),
+        f"{site}.input_zero": np.int8(0),
+        f"{site}.weight_int8": np.ascontiguousarray(steps),
+        f"{site}.weight_scale": scale.astype(np.float32),
+        f"{site}.weight_zero": np.zeros(scale.shape, np.int8),
+    }
+    input_scale, input_zero, weights, weight_scale, weight_zero = values
+    value, product = node.input[0], f"{node.input[0]}.{site}"
+    stepped, dequantized = f"{product}.int8", f"{product}.dequantized"
+    options: dict[str, Any] = {"axis": axis} if layer.per_channel else {}
+    nodes = [
+        helper.make_node("QuantizeLinear", [value, input_scale, input_zero], [stepped], f"{site}/QuantizeLinear"),
+        helper.make_node(
+            "DequantizeLinear", [stepped, input_scale, input_zero], [dequantized], f"{site}/DequantizeLinear"
+        ),
+        helper.make_node(
+            "DequantizeLinear",
+            [weights, weight_scale, weight_zero],
+            [f"{site}.weight_dequantized"],
+            f"{site}/DequantizeLinear_2",
+            **options,
+        ),
+    ]
+    node.input[0], node.input[1] = dequantized, f"{site}.weight_dequantized"
+    return [numpy_helper.from_array(np.asarray(array), name) for name, array in values.items()], nodes

@@ -10,30 +10,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmn_edge import layouts, synthetic
-from mmn_edge.architecture import Architecture
 from mmn_edge.errors import VerificationError
 from mmn_edge.extras import load_onnxruntime
-from mmn_edge.preprocess import (
-    Preprocessing,
-    fill_missing,
-    make_stream,
-    normalise,
-    time_index,
-    uniform_indices,
-)
 from mmn_edge.skeleton import FloatArray
 
 __all__ = [
     "HALF_TOLERANCE",
     "TOLERANCE",
     "Verification",
-    "as_features",
     "compare",
     "compare_half",
     "compare_int8",
-    "sample_windows",
-    "window_of",
 ]
 
 Inputs = dict[str, FloatArray]
@@ -189,43 +176,3 @@ def _checked(
             f"{tolerance:.2g} is allowed; nothing was written"
         )
     return result
-
-
-def sample_windows(arch: Architecture, *, count: int = 16) -> FloatArray:
-    """Windows of a moving synthetic body as raw keypoints ``(count, T, M * V, C)``.
-
-    The body has MA-52's joints. Another layout takes them in turn, which is enough to compare two implementations: what
-    matters is that joints move as bodies do, a little, in pixels.
-    """
-    rng = np.random.default_rng(0)
-    source = layouts.get("ma52")
-    bones = source.bones
-    picks = np.arange(arch.graph_joints) % source.num_joints
-    windows = []
-    for index in range(count):
-        label = synthetic.CLASSES[index % len(synthetic.CLASSES)]
-        keypoints, _ = synthetic.clip(label, rng)
-        window = window_of(fill_missing(keypoints, bones), arch.num_frames)[:, picks]
-        if arch.in_channels > 2:
-            depth = np.stack([window[..., 0] * 0.1 + 2.0] * (arch.in_channels - 2), axis=-1)
-            window = np.concatenate([window, depth], axis=-1)
-        windows.append(window)
-    return np.asarray(np.stack(windows), dtype=np.float32)
-
-
-def window_of(keypoints: FloatArray, frames: int) -> FloatArray:
-    """A whole clip ``(L, V, C)`` as one window ``(frames, V, C)``."""
-    window: FloatArray = keypoints[uniform_indices(len(keypoints), frames)]
-    return window
-
-
-def as_features(keypoints: FloatArray, preprocessing: Preprocessing, people: int) -> dict[str, FloatArray]:
-    """Keypoint windows ``(N, T, M * V, C)`` as the inputs of the features interface."""
-    count, frames, _, channels = keypoints.shape
-    x = normalise(keypoints).reshape(count, frames, people, -1, channels).transpose(0, 2, 1, 3, 4)
-    x = make_stream(x, preprocessing)[..., list(preprocessing.order), :]
-    index_t = time_index(uniform_indices(frames, frames), frames)
-    return {
-        "features": np.ascontiguousarray(x.transpose(0, 4, 2, 3, 1)),
-        "index_t": np.tile(index_t, (count, 1)),
-    }

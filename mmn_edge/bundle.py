@@ -7,14 +7,17 @@ format is documented in ``docs/bundle.md``.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmn_edge.advice import Advice
 from mmn_edge.architecture import Architecture
-from mmn_edge.errors import BundleError, MmnEdgeError
+from mmn_edge.engines import FLAVOURS, EngineRecord, rebuild_command
+from mmn_edge.errors import BundleError, EngineError, MmnEdgeError
 from mmn_edge.files import atomic_folder, sha256
 from mmn_edge.labels import Labels
 from mmn_edge.preprocess import Preprocessing
@@ -26,8 +29,10 @@ __all__ = [
     "Bundle",
     "Manifest",
     "TensorSpec",
+    "add_engine",
     "bundle_files",
     "check_replaceable",
+    "set_advice",
     "write_bundle",
 ]
 
@@ -66,6 +71,8 @@ class Manifest:
         tools: Versions of what wrote the bundle.
         verification: What was compared, and the differences found.
         files: File name -> ``{"sha256", "bytes"}``; filled in by :func:`write_bundle`.
+        engines: TensorRT engines built from the models, at most one a precision and flavour.
+        advice: Which precision is best on a machine, and what was measured; None where nothing was.
         schema_version: Version of this format.
     """
 
@@ -85,6 +92,8 @@ class Manifest:
     temperature: float = 1.0
     quantization: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    engines: tuple[EngineRecord, ...] = ()
+    advice: Advice | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,6 +104,7 @@ class Manifest:
             "inputs": [asdict(spec) for spec in self.inputs],
             "outputs": [asdict(spec) for spec in self.outputs],
             "models": self.models,
+            "engines": [engine.to_dict() for engine in self.engines],
             "temperature": self.temperature,
             "window": asdict(self.window),
             "layout": {"name": self.layout, "joints": list(self.joints)},
@@ -105,6 +115,7 @@ class Manifest:
             "tools": self.tools,
             "verification": self.verification,
             "quantization": self.quantization,
+            "advice": self.advice.to_dict() if self.advice else None,
             "files": self.files,
         }
 
@@ -132,7 +143,9 @@ class Manifest:
             verification=values["verification"],
             temperature=values.get("temperature", 1.0),
             quantization=values.get("quantization"),
+            advice=Advice.from_dict(values["advice"]) if values.get("advice") else None,
             files=values["files"],
+            engines=tuple(EngineRecord.from_dict(entry) for entry in values.get("engines", ())),
         )
         manifest._check()
         return manifest
@@ -149,6 +162,11 @@ class Manifest:
         order = self.preprocessing.order if self.preprocessing else ()
         if order and sorted(order) != list(range(arch.num_joints)):
             raise ValueError("the joint order is no permutation of the joints")
+        if self.advice is not None and self.advice.precision not in self.models:
+            raise ValueError(f"the advice is {self.advice.precision}, which is none of the models")
+        kinds = [(engine.precision, engine.flavour) for engine in self.engines]
+        if len(set(kinds)) < len(kinds) or not {precision for precision, _ in kinds} <= set(self.models):
+            raise ValueError("two engines of one kind, or one of a model that is not there")
 
 
 @dataclass(frozen=True)
@@ -159,11 +177,16 @@ class Bundle:
     manifest: Manifest
 
     @classmethod
-    def open(cls, path: Path | str) -> Bundle:
+    def open(cls, path: Path | str, *, repair: bool = False) -> Bundle:
         """Read and check a bundle.
+
+        Args:
+            path: The folder.
+            repair: Leave out engines that are missing or damaged, so that they can be built again.
 
         Raises:
             BundleError: It is missing, of another schema version, or damaged; the message names the file.
+            EngineError: The same of an engine, which can be built again.
         """
         path = Path(path)
         file = path / MANIFEST
@@ -180,13 +203,22 @@ class Bundle:
                     f"{file} has schema version {version}, and this mmn-edge reads {SCHEMA_VERSION}: convert the "
                     "checkpoint again, or use a matching mmn-edge"
                 )
-            bundle = cls(path, Manifest.from_dict(values))
+            manifest = Manifest.from_dict(values)
+            bundle = cls(path, _without_damaged_engines(path, manifest) if repair else manifest)
             bundle._check_files()
         except BundleError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MmnEdgeError) as error:
             raise BundleError(f"{file} is broken ({type(error).__name__}: {error}): convert again") from error
         return bundle
+
+    @property
+    def default_precision(self) -> str:
+        """The precision to run where none is named: the advised one, else fp32, else the first there is."""
+        manifest = self.manifest
+        if manifest.advice is not None:
+            return manifest.advice.precision
+        return "fp32" if "fp32" in manifest.models else next(iter(manifest.models))
 
     def model(self, precision: str = "fp32") -> Path:
         """The path of the graph of one precision.
@@ -199,17 +231,60 @@ class Bundle:
             raise BundleError(f"{self.path} holds no {precision} model: it has {', '.join(models)}")
         return self.path / models[precision]
 
+    def engine(self, precision: str = "fp32", flavour: str = FLAVOURS[0]) -> EngineRecord:
+        """What is known of the engine of one precision; its file is ``path / record.file``.
+
+        Raises:
+            BundleError: The bundle holds no such precision.
+            EngineError: It holds no engine of it; the message has the command that builds one.
+        """
+        self.model(precision)
+        for engine in self.manifest.engines:
+            if (engine.precision, engine.flavour) == (precision, flavour):
+                return engine
+        raise EngineError(
+            f"{self.path} holds no {precision} engine for {flavour}: build it on the machine that is to run it with: "
+            f"{rebuild_command(self.path, precision)}"
+        )
+
+    def model_sha256(self, precision: str) -> str:
+        """The hash of the graph of one precision, as an engine's record names it."""
+        return str(self.manifest.files[self.model(precision).name]["sha256"])
+
     def _check_files(self) -> None:
-        files = self.manifest.files
-        for name in [*files, *self.manifest.models.values()]:
-            if Path(name).name != name or name not in files:
+        manifest = self.manifest
+        engines = {engine.file: engine for engine in manifest.engines}
+        for name in [*manifest.files, *manifest.models.values(), *engines]:
+            if Path(name).name != name or name not in manifest.files:
                 raise BundleError(f"{self.path / MANIFEST} names a file outside its list: {name!r}")
-        for name, entry in files.items():
-            file = self.path / name
-            if not file.is_file():
-                raise BundleError(f"{file} is missing from the bundle: convert again")
-            if sha256(file) != entry["sha256"]:
-                raise BundleError(f"{file} is damaged: its SHA-256 is not the manifest's; convert again")
+        for name, entry in manifest.files.items():
+            problem = _problem(self.path / name, entry)
+            if problem and name in engines:
+                command = rebuild_command(self.path, engines[name].precision)
+                raise EngineError(f"{self.path / name} {problem}: build it again with: {command}")
+            if problem:
+                raise BundleError(f"{self.path / name} {problem}: convert again")
+
+
+def _problem(file: Path, entry: dict[str, Any]) -> str:
+    """What is wrong with a file of a bundle; empty if nothing is."""
+    if not file.is_file():
+        return "is missing from the bundle"
+    if sha256(file) != entry["sha256"]:
+        return "is damaged (its SHA-256 is not the manifest's)"
+    return ""
+
+
+def _without_damaged_engines(path: Path, manifest: Manifest) -> Manifest:
+    files = dict(manifest.files)
+    engines = []
+    for engine in manifest.engines:
+        entry = files.get(engine.file)
+        if entry is not None and _problem(path / engine.file, entry):
+            del files[engine.file]
+        else:
+            engines.append(engine)
+    return replace(manifest, files=files, engines=tuple(engines))
 
 
 def check_replaceable(path: Path) -> None:
@@ -241,6 +316,49 @@ def bundle_files(path: Path) -> set[str]:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         pass
     return set()
+
+
+def add_engine(path: Path, engine: EngineRecord, files: Path) -> Bundle:
+    """Put a built engine into a bundle, in place of an earlier one of its kind.
+
+    The whole bundle is written anew beside itself and exchanged in one step: a process killed at any moment leaves the
+    earlier one or the new one, each whole.
+
+    Args:
+        path: The bundle.
+        engine: What is to be known of it.
+        files: A folder with the engine's file and what else belongs to it, such as the builder's log.
+
+    Raises:
+        BundleError: ``path`` is no sound bundle, or no longer the one that the engine was built from.
+    """
+    bundle = Bundle.open(path, repair=True)
+    if bundle.model_sha256(engine.precision) != engine.onnx_sha256:
+        raise EngineError(f"{path} was converted anew while its engine was built: build it again")
+    manifest = bundle.manifest
+    kind = (engine.precision, engine.flavour)
+    others = tuple(entry for entry in manifest.engines if (entry.precision, entry.flavour) != kind)
+    with write_bundle(path) as writer:
+        for name in manifest.files:
+            shutil.copy2(path / name, writer.folder / name)
+        for file in files.iterdir():
+            shutil.copy2(file, writer.folder / file.name)
+        writer.finish(replace(manifest, engines=(*others, engine)))
+    return Bundle.open(path)
+
+
+def set_advice(path: Path, advice: Advice) -> Bundle:
+    """Keep an advice in a bundle, in place of an earlier one; as with :func:`add_engine`, all or nothing.
+
+    Raises:
+        BundleError: ``path`` is no sound bundle.
+    """
+    manifest = Bundle.open(path).manifest
+    with write_bundle(path) as writer:
+        for name in manifest.files:
+            shutil.copy2(path / name, writer.folder / name)
+        writer.finish(replace(manifest, advice=advice))
+    return Bundle.open(path)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from html import escape
 from mmn_edge.labels import Labels
 from mmn_edge.metrics import Indices, ReliabilityBins
 
-__all__ = ["confusion", "reliability"]
+__all__ = ["confusion", "head", "reliability"]
 
 RIGHT, WRONG, UNSURE = (0, 114, 178), (213, 94, 0), (0, 158, 115)
 """Blue, vermilion and green of Okabe and Ito (2008), distinct for the colour-blind."""
@@ -45,7 +45,7 @@ def confusion(matrix: Indices, labels: Labels, *, title: str) -> str:
     overhang = label_width * math.cos(math.radians(SLANT))
     width = max(left + size + max(60 + group_width, overhang), len(title) * 16 * CHARACTER + 32, 380)
     parts = [
-        _head(width, top + size + 74, title),
+        head(width, top + size + 74, title),
         f'<text x="16" y="54" font-size="12" fill="{GREY}">row: true class, column: predicted class; per cent of the '
         "row</text>",
     ]
@@ -154,7 +154,7 @@ def reliability(panels: Sequence[tuple[str, ReliabilityBins]]) -> str:
     """
     side, under, gap, left, top = 300, 60, 90, 64, 62
     width = left + len(panels) * (side + gap) - gap + 24
-    parts = [_head(width, top + side + under + 102, None)]
+    parts = [head(width, top + side + under + 102, None)]
     for number, (title, bins) in enumerate(panels):
         parts += _panel(title, bins, left + number * (side + gap), top, side, under)
     x, y = left, top + side + under + 86
@@ -224,12 +224,13 @@ def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else "…" + text[-length + 1 :]
 
 
-def _head(width: float, height: float, title: str | None) -> str:
-    head = (
+def head(width: float, height: float, title: str | None) -> str:
+    """The beginning of a picture on white: its size in pixels, and what stands above it."""
+    text = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'height="{height:.0f}" font-family="Helvetica, Arial, sans-serif" fill="{INK}">\n'
         '<rect width="100%" height="100%" fill="#ffffff"/>'
     )
     if title is not None:
-        head += f'\n<text x="16" y="32" font-size="16" font-weight="bold">{escape(title)}</text>'
-    return head
+        text += f'\n<text x="16" y="32" font-size="16" font-weight="bold">{escape(title)}</text>'
+    return text

@@ -11,6 +11,7 @@ __all__ = [
     "BundleError",
     "CheckpointError",
     "DataError",
+    "EngineError",
     "LayoutError",
     "MissingDependencyError",
     "MmnEdgeError",
@@ -70,3 +71,9 @@ class VerificationError(MmnEdgeError):
     """A converted model whose outputs differ from the original's by more than allowed."""
 
     exit_code = 8
+
+
+class EngineError(BundleError):
+    """A TensorRT engine that cannot be built, is missing, or does not fit this machine."""
+
+    exit_code = 9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from mmn_edge import charts, report_page
@@ -19,15 +20,20 @@ DATA = "report.json"
 FILES = (DATA, "report.md", "report.html", "confusion.svg", "reliability.svg", "predictions.csv")
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, files: Collection[str] = FILES, family: str = FAMILY) -> None:
     """Refuse to write a report over anything but an earlier one.
+
+    Args:
+        path: The folder.
+        files: The names of a report's files; ``report.json`` is one of them.
+        family: What the ``schema`` of its data begins with.
 
     Raises:
         UsageError: ``path`` is a file, or a folder that holds anything else.
     """
     if path.is_dir():
-        others = sorted({entry.name for entry in path.iterdir()} - set(FILES))
-        if not any(path.iterdir()) or (not others and _is_report(path / DATA)):
+        others = sorted({entry.name for entry in path.iterdir()} - set(files))
+        if not any(path.iterdir()) or (not others and _is_report(path / DATA, family)):
             return
         what = f"holds {others[0]}" if others else "is no earlier report"
         raise UsageError(f"{path} {what}, so it was left alone: choose another folder with -o")
@@ -35,9 +41,9 @@ def check_folder(path: Path) -> None:
         raise UsageError(f"{path} exists and is no folder, so it was left alone: choose another with -o")
 
 
-def _is_report(file: Path) -> bool:
+def _is_report(file: Path, family: str) -> bool:
     try:
-        return bool(json.loads(file.read_text(encoding="utf-8"))["schema"].startswith(FAMILY))
+        return bool(json.loads(file.read_text(encoding="utf-8"))["schema"].startswith(family))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 
 from mmn_edge.metrics import BINS, RESAMPLES
+from mmn_edge.page import STYLE, html_table, markdown_table, percent
 from mmn_edge.report import Report
 
 __all__ = ["html", "markdown", "summary"]
@@ -44,21 +44,6 @@ DEFINITIONS = (
 """Measures and what they mean, for readers of a report."""
 
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, Helvetica, Arial, sans-serif; color: #222; background: #fff; max-width: 68rem;
-  margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
-table { border-collapse: collapse; margin: 0.5rem 0 }
-.wide { overflow-x: auto }
-th, td { padding: 0.25rem 0.6rem; text-align: right; border-bottom: 1px solid #e3e3e3; white-space: nowrap }
-th { border-bottom: 2px solid #888; font-weight: 600 }
-th:first-child, td:first-child, .text { text-align: left }
-td.bar { background: linear-gradient(to right, #cfe3f1 var(--share), transparent var(--share)) }
-svg { max-width: 100%; height: auto }
-dt { font-weight: 600 } dd { margin: 0 0 0.4rem 1.5rem }
-"""
-
-
 def summary(report: Report) -> tuple[list[str], list[list[str]]]:
     """The table of models: its header, and a row of text for each."""
     several = len(report.trials) > 1
@@ -73,17 +58,17 @@ def summary(report: Report) -> tuple[list[str], list[list[str]]]:
             trial.name,
             trial.precision,
             trial.stream,
-            f"{_percent(scores.top1)} [{_percent(low)}, {_percent(high)}]",
-            _percent(scores.top5),
-            _percent(scores.classes.macro_f1),
-            _percent(scores.classes.mean_class_accuracy),
+            f"{percent(scores.top1)} [{percent(low)}, {percent(high)}]",
+            percent(scores.top5),
+            percent(scores.classes.macro_f1),
+            percent(scores.classes.mean_class_accuracy),
         ]
-        row += [_percent(scores.body.mean)] if scores.body is not None else []
-        row += [f"{scores.cross_entropy:.3f}", _percent(scores.reliability.expected_calibration_error)]
+        row += [percent(scores.body.mean)] if scores.body is not None else []
+        row += [f"{scores.cross_entropy:.3f}", percent(scores.reliability.expected_calibration_error)]
         if several:
             mean, worst = trial.logit_difference(report.trials[0])
             first = trial is report.trials[0]
-            agrees = _percent(trial.agreement(report.trials[0], report.allowed))
+            agrees = percent(trial.agreement(report.trials[0], report.allowed))
             row += ["-", "-"] if first else [agrees, f"{mean:.2g} / {worst:.2g}"]
         rows.append(row)
     return header, rows
@@ -106,9 +91,9 @@ def temperatures(report: Report) -> tuple[list[str], list[list[str]]]:
             trial.name,
             f"{fit.earlier:.3g}",
             f"{fit.temperature:.3f}",
-            _percent(fit.ece),
-            _percent(fit.ece_cross_fitted),
-            _percent(fit.ece_fitted),
+            percent(fit.ece),
+            percent(fit.ece_cross_fitted),
+            percent(fit.ece_fitted),
             f"{fit.cross_entropy:.3f}",
             f"{fit.cross_entropy_cross_fitted:.3f}",
         ]
@@ -127,16 +112,16 @@ def markdown(report: Report) -> str:
     """The report as Markdown."""
     lines = [f"# Evaluation on {report.data.name}", "", *_facts(report), ""]
     lines += [f"- {note}" for note in report.notes] + ([""] if report.notes else [])
-    lines += _markdown_table(*summary(report))
+    lines += markdown_table(*summary(report))
     if report.fits:
-        lines += ["", "## Temperature", "", CROSS_FITTED, "", *_markdown_table(*temperatures(report))]
+        lines += ["", "## Temperature", "", CROSS_FITTED, "", *markdown_table(*temperatures(report))]
     shown = report.trials[report.shown].name
     lines += ["", f"## Confusion of {shown}", "", "![confusion matrix](confusion.svg)", ""]
     if mistakes := report.confusions():
         header = ["true class", "taken for", "clips", "of"]
-        lines += _markdown_table(header, [[a, b, str(n), str(total)] for a, b, n, total in mistakes])
+        lines += markdown_table(header, [[a, b, str(n), str(total)] for a, b, n, total in mistakes])
     lines += ["", f"## Calibration of {shown}", "", "![reliability diagram](reliability.svg)", ""]
-    lines += [f"## Classes of {shown}", "", *_markdown_table(*_classes(report)), "", "## Definitions", ""]
+    lines += [f"## Classes of {shown}", "", *markdown_table(*_classes(report)), "", "## Definitions", ""]
     lines += [f"- **{name}**: {text}." for name, text in DEFINITIONS]
     return "\n".join(lines) + "\n"
 
@@ -154,21 +139,21 @@ def html(report: Report, *, confusion: str, reliability: str) -> str:
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{title}</title><style>{STYLE}</style></head><body>",
         f"<h1>{title}</h1>",
         *(f"<p>{escape(fact)}</p>" for fact in _facts(report) if fact),
     ]
     if report.notes:
         parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in report.notes) + "</ul>")
-    parts.append(_html_table(*summary(report), text=3))
+    parts.append(html_table(*summary(report), text=3))
     if report.fits:
-        parts += ["<h2>Temperature</h2>", f"<p>{CROSS_FITTED}</p>", _html_table(*temperatures(report))]
+        parts += ["<h2>Temperature</h2>", f"<p>{CROSS_FITTED}</p>", html_table(*temperatures(report))]
     parts += [f"<h2>Confusion of {shown}</h2>", confusion]
     if mistakes := report.confusions():
         header = ["true class", "taken for", "clips", "of"]
-        parts.append(_html_table(header, [[a, b, str(n), str(total)] for a, b, n, total in mistakes], text=2))
+        parts.append(html_table(header, [[a, b, str(n), str(total)] for a, b, n, total in mistakes], text=2))
     parts += [f"<h2>Calibration of {shown}</h2>", reliability]
-    parts += [f"<h2>Classes of {shown}</h2>", _html_table(*_classes(report), bar="F1")]
+    parts += [f"<h2>Classes of {shown}</h2>", html_table(*_classes(report), bar="F1")]
     terms = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}.</dd>" for name, text in DEFINITIONS)
     parts += [f"<h2>Definitions</h2><dl>{terms}</dl>", "</body></html>"]
     return "\n".join(parts) + "\n"
@@ -195,34 +180,9 @@ def _classes(report: Report) -> tuple[list[str], list[list[str]]]:
                 *([group] if group is not None else []),
                 str(support),
                 str(predicted),
-                _percent(scores.precision[index]) if predicted else "-",
-                _percent(scores.recall[index]) if support else "-",
-                _percent(scores.f1[index]) if support or predicted else "-",
+                percent(scores.precision[index]) if predicted else "-",
+                percent(scores.recall[index]) if support else "-",
+                percent(scores.f1[index]) if support or predicted else "-",
             ]
         )
     return header, rows
-
-
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(header), line(["---", *["---:"] * (len(header) - 1)]), *map(line, rows)]
-
-
-def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, text: int = 1, bar: str | None = None) -> str:
-    """A table whose first ``text`` columns are words; in the column ``bar`` per cents are drawn as well."""
-    kinds = [' class="text"' if column < text else "" for column in range(len(header))]
-    head = "".join(f"<th{kind}>{escape(cell)}</th>" for cell, kind in zip(header, kinds, strict=True))
-    lines = []
-    for row in rows:
-        cells = []
-        for cell, kind, name in zip(row, kinds, header, strict=True):
-            style = f' class="bar" style="--share: {cell.split(" ")[0]}%"' if name == bar and cell != "-" else kind
-            cells.append(f"<td{style}>{escape(cell)}</td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

@@ -58,7 +58,7 @@ def open_backend(
     Args:
         bundle: The model.
         name: One of :data:`BACKENDS`; None means the default, ONNX Runtime on the CPU.
-        precision: One of the bundle's models; None means ``"fp32"``.
+        precision: One of the bundle's models; None means :attr:`mmn_edge.bundle.Bundle.default_precision`.
         threads: Threads within an operator; None means the backend's default.
 
     Raises:
@@ -69,4 +69,4 @@ def open_backend(
 
     if name not in (None, *BACKENDS):
         raise UsageError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
-    return OnnxRuntimeBackend(bundle.model(precision or "fp32"), threads=threads)
+    return OnnxRuntimeBackend(bundle.model(precision or bundle.default_precision), threads=threads)

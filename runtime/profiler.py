@@ -110,7 +110,7 @@ def profile(
             p50, p90, p99 = percentiles(spent[batch])
             yield Latency(
                 backend=name,
-                precision=precision or "fp32",
+                precision=precision or bundle.default_precision,
                 threads=count,
                 batch=batch,
                 runs=len(spent[batch]),

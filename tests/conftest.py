@@ -1,21 +1,39 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 # One thread each: test processes that share two cores would wait for one another at every barrier. Before torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from mmn_edge import labels, presets
 from mmn_edge.architecture import Architecture
+from mmn_edge.bundle import Bundle, write_bundle
 from mmn_edge.convert.conversion import convert
-from mmn_edge.network import MMN
+from mmn_edge.convert.exporter import save_onnx
+from mmn_edge.convert.half import halved
+from mmn_edge.convert.quantized import quantized, quantized_layers
+from mmn_edge.network import MMN, build_network, read_checkpoint
+from mmn_edge.network.quantization import calibrate, default_kept, quantize
+from mmn_edge.preprocess import Preprocessing
 from mmn_edge.skeleton import FloatArray
+from mmn_edge.windows import as_features, sample_windows
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have measured and recorded as ``summary``, also from other processes."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    lines = [text for report in reports for name, text in report.user_properties if name == "summary"]
+    if lines:
+        terminalreporter.section("measured by tests")
+        for line in lines:
+            terminalreporter.line(str(line))
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +86,24 @@ def small_features_bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempP
     """The same model, fed with features."""
     target = tmp_path_factory.mktemp("features") / "small.bundle"
     return convert(small_checkpoint, target, input_kind="features").bundle.path
+
+
+@pytest.fixture(scope="session")
+def small_precisions(small_checkpoint: Path, small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``small_bundle`` with an fp16 and an int8 model, derived as a conversion derives them, without another trace."""
+    bundle = Bundle.open(small_bundle)
+    network = build_network(read_checkpoint(small_checkpoint)[0], {"num_people": 1, "global_pool": "avg"})
+    quantize(network, default_kept(network))
+    preprocessing = bundle.manifest.preprocessing
+    assert isinstance(preprocessing, Preprocessing)
+    features = as_features(sample_windows(network.arch), preprocessing, 1)
+    calibrate(network, [[torch.from_numpy(x) for x in features.values()]])
+    plain = onnx.load(str(bundle.model()))
+    target = tmp_path_factory.mktemp("precisions") / "small.bundle"
+    models = {"fp32": plain, "fp16": halved(plain), "int8": quantized(plain, quantized_layers(network))}
+    with write_bundle(target) as writer:
+        for precision, model in models.items():
+            save_onnx(model, writer.folder / f"model.{precision}.onnx")
+        files = {precision: f"model.{precision}.onnx" for precision in models}
+        writer.finish(replace(bundle.manifest, models=files, quantization={"kept": list(default_kept(network))}))
+    return target

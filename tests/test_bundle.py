@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,9 @@ import pytest
 
 from mmn_edge import layouts
 from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import MANIFEST, Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
-from mmn_edge.errors import BundleError
+from mmn_edge.bundle import MANIFEST, Bundle, Manifest, TensorSpec, add_engine, check_replaceable, write_bundle
+from mmn_edge.engines import EngineRecord
+from mmn_edge.errors import BundleError, EngineError
 from mmn_edge.labels import Labels
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.presets import Window
@@ -228,3 +233,138 @@ def test_a_file_and_a_dangling_link_are_left_alone_and_an_empty_folder_is_used(t
             check_replaceable(tmp_path / name)
     (tmp_path / "empty").mkdir()
     write(tmp_path / "empty")
+
+
+def record(**changes: Any) -> EngineRecord:
+    """Of an engine that was built from the graph of :func:`write`."""
+    made = EngineRecord(
+        file="model.fp32.tensorrt.engine",
+        precision="fp32",
+        flavour="tensorrt",
+        tensorrt="10.3.0",
+        device="Orin",
+        compute_capabilities=("8.7",),
+        driver="540.4.0",
+        cuda="12.6",
+        batch=(1, 1, 8),
+        onnx_sha256=hashlib.sha256(b"graph").hexdigest(),
+    )
+    return replace(made, **changes)
+
+
+def with_engine(path: Path, content: bytes = b"engine", **changes: Any) -> Bundle:
+    made = record(**changes)
+    folder = path.parent / "built"
+    folder.mkdir(exist_ok=True)
+    for entry in folder.iterdir():
+        entry.unlink()
+    (folder / made.file).write_bytes(content)
+    (folder / made.file).with_suffix(".log").write_text("built", encoding="utf-8")
+    return add_engine(path, made, folder)
+
+
+def test_an_engine_is_added_with_what_is_known_of_it(path: Path) -> None:
+    bundle = with_engine(path)
+    assert bundle.engine("fp32") == record()
+    assert (path / "model.fp32.tensorrt.engine").read_bytes() == b"engine"
+    assert set(bundle.manifest.files) == {
+        "model.fp32.onnx",
+        "model.fp32.tensorrt.engine",
+        "model.fp32.tensorrt.log",
+    }
+    assert bundle.model_sha256("fp32") == record().onnx_sha256
+    assert Bundle.open(path) == bundle
+
+
+def test_an_engine_of_the_same_kind_is_replaced_and_another_stays(path: Path) -> None:
+    with_engine(path)
+    with_engine(path, file="model.fp32.tensorrt_rtx.engine", flavour="tensorrt_rtx")
+    bundle = with_engine(path, b"newer", tensorrt="10.7.0")
+    assert bundle.engine("fp32").tensorrt == "10.7.0"
+    assert bundle.engine("fp32", "tensorrt_rtx").flavour == "tensorrt_rtx"
+    assert (path / "model.fp32.tensorrt.engine").read_bytes() == b"newer"
+    assert (path / "model.fp32.tensorrt_rtx.engine").read_bytes() == b"engine"
+
+
+def test_a_missing_engine_is_an_error_with_the_command_that_builds_it(path: Path) -> None:
+    with pytest.raises(EngineError, match=rf"no fp32 engine for tensorrt: .* convert {path} --engine --precision fp32"):
+        Bundle.open(path).engine("fp32")
+    with pytest.raises(BundleError, match="holds no int8 model"):
+        Bundle.open(path).engine("int8")
+
+
+@pytest.mark.parametrize("harm", ["changed", "missing"])
+def test_a_harmed_engine_is_refused_and_can_be_built_again(path: Path, harm: str) -> None:
+    with_engine(path)
+    with_engine(path, file="model.fp32.tensorrt_rtx.engine", flavour="tensorrt_rtx")
+    file = path / "model.fp32.tensorrt.engine"
+    file.unlink()
+    if harm == "changed":
+        file.write_bytes(b"Engine")
+    with pytest.raises(EngineError, match=rf"{file} is (missing|damaged).*: build it again with: .* --engine"):
+        Bundle.open(path)
+    assert [engine.flavour for engine in Bundle.open(path, repair=True).manifest.engines] == ["tensorrt_rtx"]
+    bundle = with_engine(path, b"again")
+    assert [engine.flavour for engine in bundle.manifest.engines] == ["tensorrt_rtx", "tensorrt"]
+
+
+def test_repair_does_not_overlook_a_harmed_model(path: Path) -> None:
+    with_engine(path)
+    (path / "model.fp32.onnx").write_bytes(b"other")
+    with pytest.raises(BundleError, match=r"model\.fp32\.onnx is damaged"):
+        Bundle.open(path, repair=True)
+
+
+def test_an_engine_of_an_earlier_model_is_not_added(path: Path) -> None:
+    before = content(path)
+    with pytest.raises(EngineError, match="was converted anew while its engine was built"):
+        with_engine(path, onnx_sha256="0" * 64)
+    assert content(path) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values["engines"].append(values["engines"][0]),
+        lambda values: values["engines"][0].update(precision="int8"),
+        lambda values: values["engines"][0].update(file="../model.engine"),
+        lambda values: values["engines"][0].update(file="other.engine"),
+        lambda values: values["engines"][0].pop("batch"),
+        lambda values: values.update(engines=None),
+    ],
+)
+def test_a_broken_record_of_an_engine_is_a_bundle_error(path: Path, change: Edit) -> None:
+    with_engine(path)
+    edit(path, change)
+    for repair in (False, True):
+        with pytest.raises(BundleError):
+            Bundle.open(path, repair=repair)
+
+
+def test_a_kill_while_an_engine_is_added_leaves_the_earlier_bundle_whole(path: Path) -> None:
+    before = content(path)
+    folder = path.parent / "built"
+    folder.mkdir()
+    (folder / record().file).write_bytes(b"engine")
+    script = f"""
+import sys, time, pathlib
+from mmn_edge import bundle
+from mmn_edge.engines import EngineRecord
+finish = bundle.BundleWriter.finish
+def stop(self, manifest):
+    finish(self, manifest)
+    print("inside", flush=True)
+    time.sleep(60)
+bundle.BundleWriter.finish = stop
+record = EngineRecord.from_dict({record().to_dict()!r})
+bundle.add_engine(pathlib.Path(sys.argv[1]), record, pathlib.Path(sys.argv[2]))
+"""
+    command = [sys.executable, "-c", script, str(path), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "inside\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert content(path) == before
+    with_engine(path)
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["a.bundle", "built"]

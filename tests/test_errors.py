@@ -16,6 +16,7 @@ CODES = {
     "MissingDependencyError": 6,
     "SourceError": 7,
     "VerificationError": 8,
+    "EngineError": 9,
 }
 
 
@@ -35,3 +36,4 @@ def test_only_a_layout_error_shares_the_code_of_its_parent() -> None:
     kinds = [getattr(errors, name) for name in errors.__all__ if name != "LayoutError"]
     assert len({kind.exit_code for kind in kinds}) == len(kinds)
     assert issubclass(errors.LayoutError, errors.DataError)
+    assert issubclass(errors.EngineError, errors.BundleError)

@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,6 +183,7 @@ def test_the_command_line_the_core_and_the_runtime_import_without_them(base: lis
             names.append(".".join(parts).removesuffix(".__init__"))
     assert {"mmn_edge.cli", "mmn_edge.runtime.mediapipe_pose", "mmn_edge.clips"} <= set(names)
     names += ["mmn_edge.train", "mmn_edge.convert", "mmn_edge.train.recipe"]
+    names += ["mmn_edge.convert.bundle_engines"]  # and through it the builder: a Jetson has no torch and no onnx
     script = f"""
 import importlib, sys
 for name in {names!r}:
@@ -211,6 +213,7 @@ def test_help_and_layouts_work_without_them(base: list[str]) -> None:
     ("arguments", "missing", "extra"),
     [
         (["convert", "x.pt"], "torch", "convert"),
+        (["convert", "small.bundle", "--engine"], "tensorrt", "tensorrt"),
         (["train", "synthetic"], "torch", "train"),
         (["recipes", "custom"], "yaml", "train"),
         (["data", "download", "a/b"], "huggingface_hub", "hub"),
@@ -241,3 +244,31 @@ def test_a_bundle_runs_without_them(base: list[str], small_bundle: Path) -> None
     predictions = [json.loads(line) for line in process.stdout.splitlines()]
     assert predictions
     assert set(predictions[0]) >= {"time", "person", "label", "probability", "top5"}
+
+
+def test_an_engine_is_built_without_them(base: list[str], small_bundle: Path, tmp_path: Path) -> None:
+    """As on a Jetson: the base install and TensorRT, here the one for RTX."""
+    tensorrt = pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: tensorrt-rtx is not installed")
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for name in ("tensorrt_rtx", "tensorrt_rtx_bindings", "tensorrt_rtx_libs"):
+        (packages / name).symlink_to(Path(tensorrt.__file__).parents[1] / name)
+    bundle = Path(shutil.copytree(small_bundle, tmp_path / "small.bundle"))
+    script = f"""
+import sys
+sys.path.append({str(packages)!r})
+from mmn_edge.cli import main
+main()
+"""
+    process = run(base, script, "convert", str(bundle), "--engine", "--compute-capability", "SM86")
+    assert process.returncode == 0, process.stderr
+    assert (bundle / "model.fp32.tensorrt_rtx.engine").is_file()
+
+
+def test_a_bundle_is_verified_without_them_but_for_its_layers(base: list[str], small_precisions: Path) -> None:
+    process = mmn_edge(base, "verify", str(small_precisions), "--windows", "2")
+    assert process.returncode == 0, process.stderr
+    assert "All models stay within their limits." in process.stdout
+    note = next(line for line in process.stdout.splitlines() if line.startswith("- Layers were not compared: "))
+    assert "needs onnx, " in note
+    assert note.endswith('pip install "mmn-edge[convert]"')

@@ -14,9 +14,11 @@ from mmn_edge.metrics import (
     f1_mean,
     group_probabilities,
     log_softmax,
+    paired_interval,
     ranking,
     softmax,
     top_k_hits,
+    wilson_interval,
 )
 
 
@@ -128,3 +130,18 @@ def test_bootstrap_is_close_to_the_normal_interval_and_repeatable() -> None:
     assert bootstrap_interval(hits) == (low, high)
     assert bootstrap_interval(hits, seed=1) != (low, high)
     assert bootstrap_interval(np.ones(5)) == (1.0, 1.0)
+
+
+def test_score_interval_of_a_proportion() -> None:
+    # Newcombe 1998, Statistics in Medicine 17, table I: method 3.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson_interval(29, 29) == pytest.approx((0.8830, 1.0), abs=5e-5)
+
+
+def test_interval_of_paired_proportions() -> None:
+    # Fagerland, Lydersen and Laake 2014, BMC Med. Res. Methodol.: airways of 21 children, 1 and 7 of whom changed.
+    assert paired_interval(1, 7, 21) == pytest.approx((-0.508, -0.013), abs=1e-3)
+    low, high = paired_interval(0, 0, 100)
+    assert -low == high > 0.01  # no difference seen is no proof of none

@@ -18,6 +18,7 @@ from mmn_edge.cli.layouts import layouts
 from mmn_edge.cli.quantization import quantize
 from mmn_edge.cli.streams import record, run
 from mmn_edge.cli.training import recipes, train
+from mmn_edge.cli.verification import verify
 from mmn_edge.errors import MmnEdgeError
 
 __all__ = ["cli", "main"]
@@ -35,6 +36,7 @@ def cli() -> None:
     Examples:
       mmn-edge demo                                    see it work: no GPU, no camera, no data
       mmn-edge convert model.pt                        checkpoint -> model.bundle
+      mmn-edge verify model.bundle                     what fp16 and int8 lose, and where
       mmn-edge run --camera 0                          recognise live (after convert)
       mmn-edge run --model model.bundle talk.avi       recognise in a video
       mmn-edge profile model.bundle                    latency and throughput on this machine
@@ -48,11 +50,11 @@ def cli() -> None:
       eval "$(_MMN_EDGE_COMPLETE=bash_source mmn-edge)"
 
     Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad data, 4 bad checkpoint, 5 bad bundle, 6 missing package,
-    7 source failed, 8 verification failed, 130 interrupted.
+    7 source failed, 8 verification failed, 9 no engine that fits, 130 interrupted.
     """
 
 
-for command in (train, recipes, quantize, convert, evaluate, run, record, profile, layouts, data, demo):
+for command in (train, recipes, quantize, convert, verify, evaluate, run, record, profile, layouts, data, demo):
     cli.add_command(command)
 
 

@@ -10,7 +10,11 @@ import click
 
 from mmn_edge import presets
 from mmn_edge.architecture import parse_options
+from mmn_edge.cli import engines
+from mmn_edge.cli.advisor import AUTO, advise
+from mmn_edge.cli.engines import EngineRequest, engine_options
 from mmn_edge.cli.options import numbers
+from mmn_edge.errors import UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
 
@@ -54,7 +58,8 @@ __all__ = ["convert", "profile"]
 @click.option(
     "--precision",
     metavar="LIST",
-    help="Models to write, of fp32,fp16,int8.  [default: fp32, and int8 where there are int8 ranges]",
+    help="Models to write, of fp32,fp16,int8; auto writes all and chooses by measurement which one runs by default.  "
+    "[default: fp32, and int8 where there are int8 ranges]",
 )
 @click.option(
     "--calibration",
@@ -68,6 +73,7 @@ __all__ = ["convert", "profile"]
     type=click.Path(path_type=Path, exists=True),
     help="Verify on the clips of this data set instead of the calibration's or synthetic motion.",
 )
+@engine_options
 def convert(
     checkpoint: Path,
     output: Path | None,
@@ -81,6 +87,7 @@ def convert(
     calibration: Path | None,
     split: str | None,
     data: Path | None,
+    engine: EngineRequest | None,
 ) -> None:
     """Convert CHECKPOINT to a bundle: an ONNX model and a manifest that says all about it.
 
@@ -90,17 +97,47 @@ def convert(
     A checkpoint of mmn-edge quantize, or of quantization-aware training, gives an int8 model as well, with standard
     QuantizeLinear and DequantizeLinear nodes as TensorRT reads them. On a CPU the fp32 model is the faster one.
 
+    With --engine TensorRT engines are built from the models, on the machine that is to run them: an engine fits one GPU
+    and one TensorRT. The bundle may come from elsewhere; then give it instead of a checkpoint, and no torch is needed.
+
+    With --precision auto all precisions are measured on this machine, as engines where they are built, else in ONNX
+    Runtime: their accuracy on the clips of --data, or of --calibration, and their latency. The fastest that stays
+    within the limits of mmn-edge verify becomes the default of run and profile. For another machine give the bundle.
+
     \b
     Examples:
       mmn-edge convert runs/first/best.pt -o first.bundle
       mmn-edge convert ma52.pt --preset ma52 --stream bone
       mmn-edge convert ma52.pt --precision fp32,fp16,int8 --calibration data/MA52
       mmn-edge convert ma52.pt --input features
+      mmn-edge convert best.pt --precision auto --calibration jhmdb.pkl
+      mmn-edge convert ma52.bundle --engine --precision fp16,int8
+      mmn-edge convert ma52.bundle --engine --precision auto --data data/MA52
       mmn-edge convert two.pt --preset ma52 --model-option num_people=2 --model-option global_pool=max
     """
+    auto = precision == AUTO
+    precisions = None if auto or precision is None else precision.split(",")
+    clips = data or calibration
+    if auto and clips is None:
+        raise UsageError("--precision auto judges precisions by clips: give labelled ones with --data or --calibration")
+    if checkpoint.is_dir() and (auto or engine is not None):
+        for_checkpoints = (output, preset, stream, window, stride, calibration, *model_options)
+        for_checkpoints += () if auto else (split, data)
+        if input_kind != "keypoints" or any(value is not None for value in for_checkpoints):
+            raise UsageError(
+                f"{checkpoint} is a bundle: beside --engine and its options only --precision applies, with auto --data "
+                "and --split"
+            )
+        if engine is not None:
+            engines.build(checkpoint, engine, precisions)
+        if auto and clips is not None:
+            advise(checkpoint, clips, split)
+        return
     if preset is not None:
         presets.get(preset)
     options = parse_options(model_options)
+    if engine is not None:
+        engines.check(engine)
     for module in ("torch", "onnx", "onnxscript"):
         require(module, extra="convert", purpose="Converting a checkpoint")
     from rich.console import Console
@@ -120,12 +157,17 @@ def convert(
             window_seconds=window,
             window_stride=stride,
             data=data,
-            precisions=precision.split(",") if precision is not None else None,
+            precisions=[AUTO] if auto else precisions,
             calibration=calibration,
             split=split,
             progress=status.update,
         )
     _report(result)
+    if engine is not None:
+        engines.build(target, engine, precisions)
+    if auto and clips is not None:
+        # Ranges come from the training split, or from the one that was named: other clips judge, where there are any.
+        advise(target, clips, split if calibration is None else None)
 
 
 def _report(result: Conversion) -> None:
@@ -162,7 +204,11 @@ def _report(result: Conversion) -> None:
 @click.argument("bundle_path", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
 @click.option("--batch", default="1,2,4,8", show_default=True, help="Windows in a call, comma-separated.")
 @click.option("--threads", default=None, help="Thread counts, comma-separated.  [default: the backend's]")
-@click.option("--precision", metavar="NAME", help="Which of the bundle's models: fp32, fp16, int8.  [default: fp32]")
+@click.option(
+    "--precision",
+    metavar="NAME",
+    help="Which of the bundle's models: fp32, fp16, int8.  [default: the advised one, or fp32]",
+)
 @click.option("--seconds", default=2.0, show_default=True, help="Time spent on each setting.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def profile(

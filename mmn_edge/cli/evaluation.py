@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +10,7 @@ import click
 
 from mmn_edge import presets
 from mmn_edge.architecture import parse_options
+from mmn_edge.cli import terminal
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.evaluation import BATCH, DEPLOYED, PROTOCOLS
 from mmn_edge.preprocess import STREAMS
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from mmn_edge.report import Report
 
 __all__ = ["evaluate"]
-
-PIPE_WIDTH = 160
-"""Columns of the table where standard output is no terminal."""
 
 
 @click.command()
@@ -138,7 +134,7 @@ def evaluate(
     fit_clips = testset.read(data, fit_split, layout=layout) if fit_split is not None else None
 
     comparison = Comparison(clips, protocol, views, fit_clips)
-    with _progress(len(sources) * comparison.windows) as advance:
+    with terminal.progress(len(sources) * comparison.windows) as advance:
         for source in sources:
             with source.open(
                 preset=preset, model_options=model_options, backend=backend, threads=threads
@@ -169,52 +165,23 @@ def evaluate(
         _print(report)
 
 
-@contextmanager
-def _progress(windows: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error; yields what moves it on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("windows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("windows", total=windows)
-        yield lambda count: progress.advance(task, count)
-
-
 def _print(report: Report) -> None:
     """The tables, on standard output."""
-    from rich.console import Console
-
     from mmn_edge.report_page import CROSS_FITTED, summary, temperatures
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=PIPE_WIDTH)
+    console = terminal.output()
     count = len(report.with_data)
     console.print(
         f"{report.data.name}: {len(report.targets)} clips, {count} of {len(report.labels)} classes have clips"
     )
     console.print(f"protocol: {report.setting}; in per cent but for NLL and logits", style="dim")
     for note in report.notes:
-        console.print(f"- {note}")
-    console.print(_table(*summary(report), words=3))
+        console.print(f"- {note}", markup=False)
+    console.print(terminal.table(*summary(report), words=3))
     if report.fits:
-        console.print(_table(*temperatures(report), words=1))
+        console.print(terminal.table(*temperatures(report), words=1))
         console.print(CROSS_FITTED, style="dim")
     mistakes = report.confusions(5)
     if mistakes:
         text = "; ".join(f"{true} as {taken} ({n} of {total})" for true, taken, n, total in mistakes)
         console.print(f"{report.trials[report.shown].name} mistakes most often: {text}")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -> object:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for number, name in enumerate(header):
-        table.add_column(escape(name), justify="left" if number < words else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table

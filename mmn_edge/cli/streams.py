@@ -71,7 +71,11 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     help="Stop after this much of the stream.",
 )
 @click.option("--backend", metavar="NAME", help="What runs the model.  [default: onnxruntime]")
-@click.option("--precision", metavar="NAME", help="Which of the bundle's models: fp32, fp16, int8.  [default: fp32]")
+@click.option(
+    "--precision",
+    metavar="NAME",
+    help="Which of the bundle's models: fp32, fp16, int8.  [default: the advised one, or fp32]",
+)
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of the backend.")
 def run(
     source: str | None,

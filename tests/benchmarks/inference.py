@@ -18,7 +18,7 @@ import torch
 
 from mmn_edge import labels, layouts, machine, presets
 from mmn_edge.architecture import Architecture
-from mmn_edge.convert.exporter import export_onnx, operator_counts
+from mmn_edge.convert.exporter import export_onnx, operator_counts, save_onnx
 from mmn_edge.convert.graph import KeypointsGraph
 from mmn_edge.network import MMN
 from mmn_edge.preprocess import Preprocessing
@@ -47,7 +47,7 @@ def measure(name: str, threads: int, seconds: float) -> tuple[float, float, int,
     window = np.random.default_rng(0).normal(300, 40, (2, 64, layout.num_joints, 2)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        export_onnx(graph, graph.input_names, (torch.from_numpy(window),), path)
+        save_onnx(export_onnx(graph, graph.input_names, (torch.from_numpy(window),)), path)
         nodes = sum(operator_counts(path).values())
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

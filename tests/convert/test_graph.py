@@ -7,7 +7,6 @@ import torch
 from mmn_edge import layouts
 from mmn_edge.architecture import Architecture
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
-from mmn_edge.convert.half import halved
 from mmn_edge.network import MMN
 from mmn_edge.preprocess import STREAMS, Preprocessing, features
 
@@ -82,14 +81,3 @@ def test_temperature_scales_probabilities_and_leaves_logits(temperature: float) 
         logits, probabilities = KeypointsGraph(net, preprocessing, temperature=temperature)(clips)
         torch.testing.assert_close(logits, KeypointsGraph(net, preprocessing)(clips)[0], rtol=0, atol=0)
         torch.testing.assert_close(probabilities, (logits / temperature).softmax(-1))
-
-
-def test_a_half_precision_graph_takes_and_gives_float32() -> None:
-    net = network(SMALL)
-    clips = torch.from_numpy(np.random.default_rng(0).normal(300, 40, (2, 64, 22, 2)).astype(np.float32))
-    preprocessing = Preprocessing.for_layout(layouts.get("imigue"), "joint")
-    with torch.inference_mode():
-        expected, _ = KeypointsGraph(net, preprocessing)(clips)
-        logits, probabilities = KeypointsGraph(halved(net), preprocessing, dtype=torch.float16)(clips)
-    assert logits.dtype == probabilities.dtype == torch.float32
-    assert 0 < (logits - expected).abs().max() < 0.01

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle
@@ -16,7 +16,10 @@ from mmn_edge.clips import read_clips
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import verification
 from mmn_edge.convert.conversion import Conversion, convert
+from mmn_edge.convert.exporter import export_onnx
+from mmn_edge.convert.graph import FeaturesGraph
 from mmn_edge.convert.half import halved
+from mmn_edge.convert.quantized import Site, quantized
 from mmn_edge.convert.verification import compare_half, compare_int8
 from mmn_edge.errors import CheckpointError, UsageError, VerificationError
 from mmn_edge.network import MMN, build_network, read_checkpoint
@@ -101,11 +104,11 @@ def test_probabilities_are_at_the_checkpoints_temperature_and_logits_are_raw(
 def test_int8_weights_are_stored_as_the_fake_quantized_ones(conversion: Conversion, checkpoint: Path) -> None:
     model = onnx.load(str(conversion.bundle.model("int8")))
     constants = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
-    node = next(node for node in model.graph.node if node.name == "fusion.down1.0/DequantizeLinear_2")
+    node = next(node for node in model.graph.node if node.name == "fusion.res_conv/DequantizeLinear_2")
     stored, scale = constants[node.input[0]], constants[node.input[1]]
     assert stored.dtype == np.int8
     assert np.abs(stored).reshape(16, -1).max(1).tolist() == [127] * 16
-    weight = read_checkpoint(checkpoint)[0]["fusion.down1.0.weight"].numpy()
+    weight = read_checkpoint(checkpoint)[0]["fusion.res_conv.weight"].numpy()
     assert np.abs(stored * scale.reshape(-1, 1, 1, 1) - weight).max() <= scale.max() / 2 * 1.001
     assert {entry.version for entry in model.opset_import} <= set(range(17, 21))
     assert not any(node.metadata_props for node in model.graph.node)
@@ -165,14 +168,56 @@ def quantize_with(state: dict[str, torch.Tensor], factor: float) -> MMN:
 
 
 def test_half_batch_norms_survive_tiny_variances() -> None:
-    net = network()
-    assert net.fusion.f4_proc[0].running_var is not None
-    net.fusion.f4_proc[0].running_var.fill_(1e-9)
-    half = halved(net)
-    factor = half.fusion.f4_proc[0].factor
-    assert torch.isfinite(factor).all()
-    assert net.head.weight.dtype == torch.float32
-    assert half.head.weight.dtype == torch.float16
+    shape = ["N", 2, 3, 4]
+    constants = {
+        "weight": np.ones((2, 2, 1, 1)),
+        "scale": [2, 3],
+        "bias": [1, 0],
+        "mean": [0, 1],
+        "variance": [1e-9] * 2,
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "weight"], ["y"], "site.0/Conv"),
+            helper.make_node("BatchNormalization", ["y", "scale", "bias", "mean", "variance"], ["z"], "site.1/Norm"),
+            helper.make_node("Relu", ["z"], ["out"], "site.2/Relu"),
+        ],
+        "norm",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()],
+        value_info=[helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("y", "z")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    x = np.full((1, 2, 3, 4), 0.001, np.float32)
+    plain, half = (evaluate(entry, x) for entry in (model, halved(model)))
+    np.testing.assert_allclose(half, plain, rtol=2e-3)
+    assert [node.op_type for node in halved(model).graph.node] == ["Cast", "Conv", "Mul", "Add", "Relu", "Cast"]
+
+
+def evaluate(model: onnx.ModelProto, x: FloatArray) -> FloatArray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    output: FloatArray = session.run(None, {"x": x})[0]
+    return output
+
+
+def test_precisions_are_one_graph_in_other_types(conversion: Conversion, plain_model: onnx.ModelProto) -> None:
+    expected = {node.name for node in plain_model.graph.node}
+    for precision in ("fp16", "int8"):
+        found = [node.name for node in onnx.load(str(conversion.bundle.model(precision))).graph.node]
+        assert len(found) == len(set(found))
+        assert expected <= set(found)
+
+
+def test_a_layer_that_the_graph_does_not_hold_cannot_be_int8(plain_model: onnx.ModelProto) -> None:
+    with pytest.raises(VerificationError, match=r"the layer head\.extra has an int8 range"):
+        quantized(plain_model, {"head.extra": Site(1.0, per_channel=True)})
+
+
+@pytest.fixture(scope="module")
+def plain_model(checkpoint: Path) -> onnx.ModelProto:
+    graph = FeaturesGraph(build_network(read_checkpoint(checkpoint)[0], OPTIONS, quantized=False)).eval()
+    return export_onnx(graph, graph.input_names, tuple(torch.from_numpy(x) for x in inputs(2).values()))
 
 
 def save_plain(path: Path) -> Path:
@@ -196,41 +241,53 @@ def test_ranges_of_a_plain_checkpoint_come_from_clips(tmp_path: Path, monkeypatc
     class Enough(Exception):
         """An export takes seconds, and those of the fixture are like this one."""
 
-    seen: list[torch.nn.Module] = []
+    seen: list[dict[str, Site]] = []
 
-    def stop(graph: torch.nn.Module, *rest: object) -> None:
-        seen.append(graph)
+    def stop(model: object, layers: dict[str, Site]) -> None:
+        seen.append(layers)
         raise Enough
 
-    monkeypatch.setattr(conversion_module, "export_onnx", stop)
+    monkeypatch.setattr(conversion_module, "export_onnx", lambda *rest: None)
+    monkeypatch.setattr(conversion_module, "quantized", stop)
     clips = save_clips(tmp_path)
     with pytest.raises(Enough):
         convert(save_plain(tmp_path), tmp_path / "B", input_kind="features", precisions=["int8"], calibration=clips)
-    net = seen[0].get_submodule("network")
     train = read_clips(clips, "train").clips
     preprocessing = Preprocessing("joint", tuple(range(5)), ())
     pairs = [features(clip.keypoints[uniform_indices(20, 16)], preprocessing, frames=16) for clip in train]
     expected = network()
     batch = [torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True)]
     calibrate(quantize(expected, default_kept(expected)), [batch])
-    for name in quantized_sites(expected):
-        scale = expected.get_submodule(name).get_buffer("quantizer.amax") / 127
-        torch.testing.assert_close(net.get_submodule(name).get_buffer("input_scale"), scale)
+    assert seen[0].keys() == set(quantized_sites(expected))
+    for name, layer in seen[0].items():
+        assert layer.amax == pytest.approx(float(expected.get_submodule(name).get_buffer("quantizer.amax")), rel=1e-5)
+        assert layer.per_channel == (not name.endswith("joint_mixing"))
     assert not (tmp_path / "B").exists()
 
 
 def test_a_quantized_checkpoint_gives_fp32_and_int8_by_default(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[torch.nn.Module] = []
-    monkeypatch.setattr(conversion_module, "export_onnx", lambda graph, *rest: seen.append(graph))
+    class Enough(Exception):
+        """What follows needs real models."""
+
+    seen: list[tuple[str, str]] = []
+
+    def lint(model: str, kept: object, *, precision: str) -> None:
+        seen.append((precision, model))
+        if precision == "int8":
+            raise Enough
+
+    monkeypatch.setattr(conversion_module, "export_onnx", lambda *rest: "plain")
+    monkeypatch.setattr(conversion_module, "quantized", lambda model, layers: f"{model}, {len(layers)} layers in int8")
+    monkeypatch.setattr(conversion_module, "lint", lint)
+    monkeypatch.setattr(conversion_module, "save_onnx", lambda model, path: None)
     monkeypatch.setattr(conversion_module, "compare", lambda *args, **options: None)
     monkeypatch.setattr(conversion_module, "operator_counts", lambda model: {})
-    with pytest.raises(FileNotFoundError, match=r"model\.int8\.onnx"):  # which the lint would read
+    with pytest.raises(Enough):
         convert(checkpoint, tmp_path / "B", input_kind="features")
-    plain, int8 = (graph.get_submodule("network.head") for graph in seen)
-    assert type(plain) is torch.nn.Linear
-    assert int8.get_buffer("weight").dtype == torch.int8
+    count = len(sites(network())) - len(default_kept(network()))
+    assert seen == [("fp32", "plain"), ("int8", f"plain, {count} layers in int8")]
 
 
 def test_what_does_not_fit_together_is_said_before_anything_is_made(checkpoint: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+../../mmn_edge/layer_drift.py

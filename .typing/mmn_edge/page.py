@@ -1,0 +1,1 @@
+../../mmn_edge/page.py

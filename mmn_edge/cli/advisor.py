@@ -1,0 +1,93 @@
+"""The advice of ``mmn-edge convert --precision auto``: accuracy and latency of each precision, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mmn_edge.cli import terminal
+
+if TYPE_CHECKING:
+    from mmn_edge.advice import Advice
+
+__all__ = ["AUTO", "advise"]
+
+AUTO = "auto"
+EXACTNESS = ("fp32", "fp16", "int8")
+REFERENCE_BACKEND = "onnxruntime"
+MAX_WINDOWS = 256
+BATCH = 16
+
+
+def advise(path: Path, data: Path, split: str | None) -> None:
+    """Measure a bundle's precisions with what runs them here, choose one, and keep both in the bundle.
+
+    Args:
+        path: The bundle.
+        data: Labelled clips that accuracy is measured on, at most 256 of them.
+        split: Their split; None means ``val``, or ``test``, or all clips.
+
+    Raises:
+        DataError: The clips cannot be read, or have classes that the model does not know.
+        LayoutError: The clips' joints do not fit the model.
+        VerificationError: No precision stays within its limits; the bundle is as it was.
+    """
+    from mmn_edge import advice as advising
+    from mmn_edge import machine, testset
+    from mmn_edge.bundle import Bundle, set_advice
+    from mmn_edge.drift import limits_for
+    from mmn_edge.drift_report import Verdict
+    from mmn_edge.runtime.classifier import open_classifier
+    from mmn_edge.runtime.profiler import percentiles
+    from mmn_edge.runtime.turns import ROUNDS, measure_in_turns
+    from mmn_edge.windows import Windows
+
+    bundle = Bundle.open(path)
+    precisions = [precision for precision in EXACTNESS if precision in bundle.manifest.models]
+    clips = testset.read(data, split if split is not None else testset.default_split(data))
+
+    with open_classifier(bundle, precision=precisions[0], backend=REFERENCE_BACKEND) as model:
+        windows = Windows.of_clips(clips, model, MAX_WINDOWS)
+        inputs = windows.inputs(model, slice(0, 1))
+        with terminal.progress(len(windows.keypoints) * (1 + len(precisions))) as advance:
+            reference = windows.ask(model, batch=BATCH, on_batch=advance)
+            trials = []
+            for precision in precisions:
+                with open_classifier(bundle, precision=precision) as candidate:
+                    trials.append(windows.ask(candidate, batch=BATCH, on_batch=advance))
+    with terminal.progress(ROUNDS, "rounds of timing") as advance:
+        spent = measure_in_turns(bundle, precisions, inputs, on_round=lambda number: advance(min(number, 1)))
+    candidates = []
+    for trial in trials:
+        verdict = Verdict.of(trial, reference, windows.targets, limits_for(trial.precision))
+        p50, p90, _ = percentiles(spent[trial.precision])
+        candidates.append(advising.Candidate.of(verdict, p50_ms=p50, p90_ms=p90, runs=len(spent[trial.precision])))
+    words = f"{len(windows.keypoints)} windows of {windows.name}"
+    advice = advising.advise(candidates, windows=words, machine=machine.describe())
+    set_advice(path, advice)
+    _print(advice)
+
+
+def _print(advice: Advice) -> None:
+    """The candidates and the choice, on standard output."""
+    rows = []
+    for entry in advice.candidates:
+        moved = entry.max_probability_difference
+        rows.append(
+            [
+                entry.precision,
+                entry.backend,
+                f"{entry.p50_ms:.2f} / {entry.p90_ms:.2f}",
+                f"{100 * entry.agreement:.1f}",
+                f"{moved:.2g}" if moved is not None else "not finite",
+                f"{100 * entry.lost:.2f}" if entry.lost is not None else "-",
+            ]
+        )
+    header = ["precision", "backend", "ms p50 / p90", "agrees, %", "Δ p max", "points lost"]
+    console = terminal.output()
+    console.print(terminal.table(header, rows, words=2))
+    for entry in advice.candidates:
+        click.echo(f"  {entry.precision:8}  {entry.verdict}")
+    click.echo(f"on {advice.windows}, one window a call: run and profile take {advice.precision} by default now")

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from mmn_edge import drift, labels, synthetic
+from mmn_edge.bundle import Bundle
+from mmn_edge.cli import cli
+from mmn_edge.convert.conversion import PRECISIONS, _precisions
+from mmn_edge.errors import BundleError, UsageError, VerificationError
+from mmn_edge.runtime import turns
+from mmn_edge.runtime.backend import open_backend
+from mmn_edge.windows import sample_windows
+
+
+def convert(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["convert", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "set.pkl"
+    content = {"annotations": synthetic.dataset(13, seed=3), "class_names": list(labels.get("synthetic").classes)}
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+@pytest.fixture
+def bundle(small_precisions: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_precisions, tmp_path / "B"))
+
+
+def test_the_choice_and_its_reasons_are_kept_in_the_bundle(
+    bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def times(*arguments: object, **options: object) -> dict[str, list[float]]:
+        return {"fp32": [9.0, 8.0, 9.0], "fp16": [8.9] * 3, "int8": [2.0] * 3}
+
+    monkeypatch.setattr(turns, "measure_in_turns", times)
+    result = convert(bundle, "--precision", "auto", "--data", data)
+    assert result.exit_code == 0, result.exception or result.output
+    assert "fp16      refused: 8.90 ms are not 5 % less than the 9.00 ms of fp32" in result.stdout
+    found = Bundle.open(bundle)
+    advice = found.manifest.advice
+    assert advice is not None
+    assert advice.precision == found.default_precision == "int8"
+    assert [entry.precision for entry in advice.candidates] == ["fp32", "fp16", "int8"]
+    assert advice.candidates[0].agreement == 1
+    assert advice.windows == "13 windows of set.pkl"
+    assert advice.machine["cores"]
+    assert list(found.manifest.models) == list(PRECISIONS)
+    profile = CliRunner().invoke(cli, ["profile", str(bundle), "--batch", "1", "--seconds", "0.01", "--json"])
+    assert json.loads(profile.stdout)["latencies"][0]["precision"] == "int8"
+    with open_backend(found) as model, open_backend(found, precision="int8") as same:
+        inputs = {"keypoints": sample_windows(found.manifest.architecture, count=1)}
+        np.testing.assert_array_equal(model.run(inputs).logits, same.run(inputs).logits)
+
+
+def test_latencies_are_measured(bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "MINIMUM_CALLS", 2)
+    real = turns.measure_in_turns
+    monkeypatch.setattr(turns, "measure_in_turns", lambda *a, on_round, **more: real(*a, rounds=1, seconds=1e-6))
+    result = convert(bundle, "--precision", "auto", "--data", data)
+    assert result.exit_code == 0, result.exception or result.output
+    advice = Bundle.open(bundle).manifest.advice
+    assert advice is not None
+    assert all(entry.runs == 2 and 0 < entry.p50_ms <= entry.p90_ms for entry in advice.candidates)
+    assert sum(entry.verdict.startswith("chosen: ") for entry in advice.candidates) == 1
+
+
+def test_where_nothing_stays_within_its_limits_the_bundle_is_as_it_was(
+    bundle: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift, "LIMITS", {"fp32": drift.Limits(1, 2, None)})  # nobody agrees more than always
+    monkeypatch.setattr(turns, "measure_in_turns", lambda *rest, **more: {key: [1.0] for key in PRECISIONS})
+    before = (bundle / "manifest.json").read_bytes()
+    result = convert(bundle, "--precision", "auto", "--data", data)
+    assert type(result.exception) is VerificationError
+    assert (bundle / "manifest.json").read_bytes() == before
+
+
+def test_what_makes_no_sense_is_said(bundle: Path, data: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    for arguments, message in [
+        ([small_checkpoint, "--precision", "auto"], "judges precisions by clips"),
+        ([bundle, "--precision", "auto"], "judges precisions by clips"),
+        ([bundle, "--precision", "auto", "--data", data, "--stream", "bone"], "is a bundle"),
+    ]:
+        result = convert(*arguments, *(["-o", tmp_path / "C"] if arguments[0] == small_checkpoint else []))
+        assert type(result.exception) is UsageError, (arguments, result.exception)
+        assert message in str(result.exception)
+    assert not (tmp_path / "C").exists()
+
+
+def test_auto_makes_all_that_can_be_made(tmp_path: Path) -> None:
+    assert _precisions(["auto"], False, None) == ("fp32", "fp16")
+    assert _precisions(["auto"], True, None) == _precisions(["auto"], False, tmp_path) == PRECISIONS
+
+
+def test_an_advice_of_a_model_that_is_not_there_is_refused(bundle: Path) -> None:
+    file = bundle / "manifest.json"
+    values = json.loads(file.read_text())
+    values["advice"] = {"precision": "fp8", "windows": "none", "machine": {}, "candidates": []}
+    file.write_text(json.dumps(values))
+    with pytest.raises(BundleError, match="the advice is fp8"):
+        Bundle.open(bundle)
+    del values["advice"]["machine"]
+    file.write_text(json.dumps(values))
+    with pytest.raises(BundleError, match="KeyError"):
+        Bundle.open(bundle)
