@@ -7,14 +7,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = ["conv", "exact", "folded", "linear", "scale_and_shift", "weights"]
+__all__ = ["conv", "folded", "linear", "scale_and_shift", "weights"]
 
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
-
-
-def exact(x: Tensor) -> Tensor:
-    """``x`` in float32 at least, for what half precision has not enough range or steps for."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def weights(layer: object) -> tuple[Tensor, Tensor | None]:
