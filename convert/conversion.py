@@ -15,8 +15,9 @@ import torch
 import mmn_edge
 from mmn_edge import clips, layouts, presets
 from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
+from mmn_edge.convert.deploy import DeployNetwork, deployed, merged_sites
 from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts, save_onnx
-from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
+from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph, window_index
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.lint import lint
 from mmn_edge.convert.quantized import quantized, quantized_layers
@@ -31,7 +32,7 @@ from mmn_edge.extras import check_half_scales, half_scales_work, load_onnxruntim
 from mmn_edge.files import sha256
 from mmn_edge.identity import described_options, described_temperature, identify
 from mmn_edge.network import MMN, build_network, read_checkpoint
-from mmn_edge.network.quantization import calibrate, default_kept, quantize, quantized_sites, sites
+from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import STREAMS, Preprocessing, fill_missing
 from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
@@ -148,7 +149,8 @@ def convert(
             quantization = {
                 "ranges": f"post-training, {len(windows)} clips of {calibration.name}" + (f":{split}" if split else "")
             }
-        quantization["kept"] = [name for name in sites(fake) if name not in quantized_sites(fake)]
+        enable(fake, set(quantized_sites(fake)).difference(merged_sites(network)))
+        quantization["kept"] = [name for name in sites(fake) if name not in quantized_layers(fake)]
 
     progress("gathering windows to verify with")
     source = data or calibration
@@ -162,7 +164,7 @@ def convert(
         inputs = as_features(windows, preprocessing, arch.num_people)
     example = tuple(torch.from_numpy(x[:2]) for x in inputs.values())
 
-    def graph(network: MMN) -> Graph:
+    def graph(network: MMN | DeployNetwork) -> Graph:
         if input_kind == "keypoints":
             return KeypointsGraph(network, preprocessing, temperature=temperature).eval()
         return FeaturesGraph(network, temperature=temperature).eval()
@@ -172,7 +174,9 @@ def convert(
     operators: dict[str, Mapping[str, int]] = {}
     with write_bundle(output) as writer:
         progress("exporting to ONNX")
-        exported = export_onnx(plain, plain.input_names, example)
+        index_t = window_index(arch.num_frames) if input_kind == "keypoints" else None
+        deploy = graph(deployed(network, index_t))
+        exported = export_onnx(deploy, deploy.input_names, example)
         for precision in wanted:
             model = writer.folder / _file(precision)
             derived = halved(exported) if precision.endswith("fp16") else exported
