@@ -144,9 +144,9 @@ def convert(
     if auto and clips is None:
         raise UsageError("--precision auto judges precisions by clips: give labelled ones with --data or --calibration")
     if checkpoint.is_dir() and (auto or engine is not None):
-        for_checkpoints = (output, preset, weights, temperature, window, stride, calibration)
-        for_checkpoints += (*checkpoints[1:], *streams, *model_options)
-        for_checkpoints += () if auto else (split, data)
+        for_checkpoints: list[object] = [output, preset, weights, temperature, window, stride, calibration]
+        for_checkpoints += [*checkpoints[1:], *streams, *model_options]
+        for_checkpoints += [] if auto else [split, data]
         if input_kind != "keypoints" or any(value is not None for value in for_checkpoints):
             raise UsageError(
                 f"{checkpoint} is a bundle: beside --engine and its options only --precision applies, with auto --data "
