@@ -115,6 +115,8 @@ def test_a_ready_engine_is_taken_and_one_that_does_not_fit_is_built_anew(
     said = capsys.readouterr()
     assert "building the fp32 engine of" in said.err
     assert "there is none in the bundle" in said.err
+    assert "built " in said.err
+    assert not said.out  # it belongs to what is run with the engine
     assert first.compute_capabilities == ("8.6",)
     engine = path / first.file
     content = engine.stat().st_ino
