@@ -27,7 +27,7 @@ from mmn_edge.convert.verification import (
     compare_int8,
 )
 from mmn_edge.errors import LayoutError, UsageError
-from mmn_edge.extras import load_onnxruntime
+from mmn_edge.extras import check_half_scales, half_scales_work, load_onnxruntime
 from mmn_edge.files import sha256
 from mmn_edge.identity import described_options, described_temperature, identify
 from mmn_edge.network import MMN, build_network, read_checkpoint
@@ -40,7 +40,9 @@ from mmn_edge.windows import as_features, sample_windows, window_of
 __all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
 
 INPUTS = ("keypoints", "features")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-fp16")
+"""``int8-fp16`` has half precision around its int8 products, ``int8`` float32."""
+
 MAX_DATA_WINDOWS = 64
 MAX_CALIBRATION_WINDOWS = 256
 BATCH = 32
@@ -136,7 +138,7 @@ def convert(
     wanted = _precisions(precisions, bool(quantized_sites(fake)), calibration)
 
     quantization: dict[str, Any] = {}
-    if "int8" in wanted:
+    if any(map(_is_int8, wanted)):
         quantization = {"ranges": "of the checkpoint", **_mapping(description.get("quantization"))}
         if calibration is not None:
             progress("calibrating int8 ranges")
@@ -173,12 +175,10 @@ def convert(
         exported = export_onnx(plain, plain.input_names, example)
         for precision in wanted:
             model = writer.folder / _file(precision)
-            derived = exported
-            if precision == "fp16":
-                derived = halved(exported)
-            elif precision == "int8":
-                derived = quantized(exported, quantized_layers(fake))
-            report = lint(derived, quantization["kept"] if precision == "int8" else (), precision=precision)
+            derived = halved(exported) if precision.endswith("fp16") else exported
+            if _is_int8(precision):
+                derived = quantized(derived, quantized_layers(fake))
+            report = lint(derived, quantization["kept"] if _is_int8(precision) else (), precision=precision)
             save_onnx(derived, model)
             progress(f"verifying {precision} in ONNX Runtime against PyTorch")
             if precision == "fp32":
@@ -187,7 +187,9 @@ def convert(
                 verification = compare_half(plain, model, inputs, data=data_name)
             else:
                 quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
-                verification = compare_int8(graph(fake), plain, model, inputs, data=data_name)
+                verification = compare_int8(
+                    graph(fake), plain, model, inputs, data=data_name, half=precision.endswith("fp16")
+                )
             verifications[precision] = verification
             operators[precision] = operator_counts(model)
         writer.finish(
@@ -212,6 +214,10 @@ def convert(
     return Conversion(Bundle.open(output), identity.preset, verifications, operators)
 
 
+def _is_int8(precision: str) -> bool:
+    return precision.startswith("int8")
+
+
 def _file(precision: str) -> str:
     return f"model.{precision}.onnx"
 
@@ -227,17 +233,21 @@ def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: P
     if requested is None:
         return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
     if list(requested) == ["auto"]:
-        return PRECISIONS if quantized or calibration is not None else PRECISIONS[:2]
+        possible = PRECISIONS if half_scales_work() else PRECISIONS[:3]
+        return possible if quantized or calibration is not None else PRECISIONS[:2]
     unknown = [precision for precision in requested if precision not in PRECISIONS]
     if unknown or not requested:
         raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")
-    if "int8" in requested and not quantized and calibration is None:
+    int8 = any(map(_is_int8, requested))
+    if int8 and not quantized and calibration is None:
         raise UsageError(
             "int8 needs ranges, and this checkpoint has none: give clips to take them from with --calibration DATA, or "
             "convert a checkpoint of mmn-edge quantize or of quantization-aware training"
         )
-    if "int8" not in requested and calibration is not None:
+    if not int8 and calibration is not None:
         raise UsageError("--calibration is for int8, which is not among the precisions: leave one of the two out")
+    for precision in requested:
+        check_half_scales(precision)
     return tuple(precision for precision in PRECISIONS if precision in requested)
 
 

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mmn_edge import labels, layouts, presets
 from mmn_edge.architecture import Architecture
+from mmn_edge.convert.conversion import PRECISIONS
 from mmn_edge.convert.engine import EngineOptions, build_engine
 from mmn_edge.convert.exporter import export_onnx, save_onnx
 from mmn_edge.convert.graph import KeypointsGraph
@@ -25,10 +26,10 @@ from mmn_edge.convert.half import halved
 from mmn_edge.convert.kernels import KernelReport
 from mmn_edge.convert.lint import lint
 from mmn_edge.convert.quantized import quantized, quantized_layers
-from mmn_edge.convert.verification import as_features, sample_windows
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, quantize
 from mmn_edge.preprocess import Preprocessing
+from mmn_edge.windows import as_features, sample_windows
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 
@@ -53,10 +54,12 @@ def joint_models(preset: str, depth: int | None = None) -> Models:
     quantize(network, kept)
     features = as_features(windows, preprocessing, arch.num_people).values()
     calibrate(network, [[torch.from_numpy(values) for values in features]])
+    half, layers = halved(single), quantized_layers(network)
     return {
         "fp32": (single, ()),
-        "fp16": (halved(single), ()),
-        "int8": (quantized(single, quantized_layers(network)), kept),
+        "fp16": (half, ()),
+        "int8": (quantized(single, layers), kept),
+        "int8-fp16": (quantized(half, layers), kept),
     }
 
 
@@ -95,7 +98,7 @@ def test_every_precision_builds_and_computes_in_its_types(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     models = CONFIGURATIONS[name]()
-    assert list(models) == ["fp32", "fp16", "int8"]
+    assert tuple(models) == PRECISIONS
     products = 0
     for precision, (model, kept) in models.items():
         kernels = prove(model, kept, precision, tmp_path)
@@ -103,7 +106,7 @@ def test_every_precision_builds_and_computes_in_its_types(
         head, *body = kernels.rows()
         for row in (head, *body):
             record_property(
-                "summary", f"{name:8} {precision:6} {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:])
+                "summary", f"{name:8} {precision:10} {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:])
             )
         if precision == "fp32":
             products = len(kernels.types)
@@ -112,6 +115,8 @@ def test_every_precision_builds_and_computes_in_its_types(
             assert all(set(row) == {"half"} for row in found.values()), "a product was left in float32"
         else:
             assert sum(row["int8"] for row in found.values()) == products - len(kept)
+            rest = "half" if precision == "int8-fp16" else "float"
+            assert sum(row[rest] for row in found.values()) == len(kept)
         assert len(kernels.types) == products
     assert products == {"ma52": 157, "imigue": 61}[name]
 
