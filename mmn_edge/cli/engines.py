@@ -230,7 +230,7 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
         MissingDependencyError: TensorRT or PyCUDA is not installed, and one of them is needed.
         BundleError: The bundle is not sound, or an engine cannot be built.
     """
-    from mmn_edge.runtime.backend import ENGINE_BACKENDS, find_engine
+    from mmn_edge.runtime.backend import ENGINE_BACKENDS, find_engines
 
     flavour = ENGINE_BACKENDS.get(backend or "")
     if flavour is None:
@@ -241,12 +241,12 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
     load_driver()  # or minutes would be spent on an engine that nothing runs
     bundle = Bundle.open(path, repair=True)
     if precision is None:
-        manifest, newest = bundle.manifest, find_engine(bundle, flavour=flavour)
+        manifest, built = bundle.manifest, find_engines(bundle, flavour=flavour)
         precision = "fp16" if "fp16" in manifest.models else bundle.default_precision
         if manifest.advice is not None:
             precision = manifest.advice.precision
-        elif newest is not None:
-            precision = newest.precision
+        elif built:
+            precision = built[0].precision
     ready_engine(path, precision, flavour)
     return Bundle.open(path), precision
 
