@@ -64,13 +64,15 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def summary(report: DriftReport) -> Table:
-    """The table of models against the reference."""
+    """The table of models against the reference; without the backend where one ran all of them."""
     labelled = report.windows.targets is not None
     header = ["model", "backend", "agrees [95 %]", "Δ logit mean / max", "Δ p max", "KL", "JS"]
     header += ["top-1", "lost [95 %]", "broken / repaired"] if labelled else []
     header += ["verdict"]
-    rows = [_row(verdict) for verdict in report.verdicts]
-    return header, [_reference(report, len(header)), *rows]
+    rows = [_reference(report, len(header)), *(_row(verdict) for verdict in report.verdicts)]
+    if len({trial.backend for trial in report.trials}) == 1:
+        header, *rows = ([row[0], *row[2:]] for row in (header, *rows))
+    return header, rows
 
 
 def _reference(report: DriftReport, columns: int) -> list[str]:
@@ -213,7 +215,7 @@ def html(report: DriftReport, chart: str | None) -> str:
         f"<h1>Verification</h1><p><b>{escape(verdict(report))}</b></p>",
         *(f"<p>{escape(fact)}</p>" for fact in facts(report)),
         "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes(report)) + "</ul>",
-        html_table(*summary(report), text=2),
+        html_table(*summary(report)),
     ]
     if report.failed:
         parts += ["<h2>What drifted</h2>", html_table(*drifted(report), text=3)]

@@ -264,3 +264,12 @@ main()
     process = run(base, script, "convert", str(bundle), "--engine", "--compute-capability", "SM86")
     assert process.returncode == 0, process.stderr
     assert (bundle / "model.fp32.tensorrt_rtx.engine").is_file()
+
+
+def test_a_bundle_is_verified_without_them_but_for_its_layers(base: list[str], small_precisions: Path) -> None:
+    process = mmn_edge(base, "verify", str(small_precisions), "--windows", "2")
+    assert process.returncode == 0, process.stderr
+    assert "All models stay within their limits." in process.stdout
+    note = next(line for line in process.stdout.splitlines() if line.startswith("- Layers were not compared: "))
+    assert "needs onnx, " in note
+    assert note.endswith('pip install "mmn-edge[convert]"')

@@ -177,7 +177,7 @@ def _print(report: Report) -> None:
     )
     console.print(f"protocol: {report.setting}; in per cent but for NLL and logits", style="dim")
     for note in report.notes:
-        console.print(f"- {note}")
+        console.print(f"- {note}", markup=False)
     console.print(terminal.table(*summary(report), words=3))
     if report.fits:
         console.print(terminal.table(*temperatures(report), words=1))

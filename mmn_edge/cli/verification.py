@@ -224,10 +224,10 @@ def _print(report: DriftReport) -> None:
     from mmn_edge import drift_page
 
     console = terminal.output()
-    console.print(" ".join(drift_page.facts(report)))
+    console.print(" ".join(drift_page.facts(report)), markup=False)
     for note in drift_page.notes(report):
-        console.print(f"- {note}")
-    console.print(terminal.table(*drift_page.summary(report), words=2))
+        console.print(f"- {note}", markup=False)
+    console.print(terminal.table(*drift_page.summary(report), words=1))
     if len(report.trials) > 2:
         console.print(terminal.table(*drift_page.pairs(report), words=1))
     for name, drift in report.layers.items():
@@ -237,4 +237,4 @@ def _print(report: DriftReport) -> None:
         console.print(terminal.table(*drift_page.layer_table(drift), words=2))
     if report.failed:
         console.print(terminal.table(*drift_page.drifted(report), words=3))
-    console.print(drift_page.verdict(report), style="bold red" if report.failed else "bold green")
+    console.print(drift_page.verdict(report), markup=False, style="bold red" if report.failed else "bold green")

@@ -88,12 +88,13 @@ def export(name: str, folder: Path) -> dict[str, Path]:
 
     from mmn_edge import labels, layouts, presets
     from mmn_edge.architecture import Architecture
+    from mmn_edge.convert.deploy import deployed, merged_sites
     from mmn_edge.convert.exporter import export_onnx, save_onnx
-    from mmn_edge.convert.graph import KeypointsGraph
+    from mmn_edge.convert.graph import KeypointsGraph, window_index
     from mmn_edge.convert.half import halved
     from mmn_edge.convert.quantized import quantized, quantized_layers
     from mmn_edge.network import MMN
-    from mmn_edge.network.quantization import calibrate, default_kept, quantize
+    from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites
     from mmn_edge.preprocess import Preprocessing
     from mmn_edge.windows import as_features, sample_windows
 
@@ -103,10 +104,12 @@ def export(name: str, folder: Path) -> dict[str, Path]:
     network = MMN(Architecture(len(labels.get(preset.labels)), layout.num_joints)).eval()
     preprocessing = Preprocessing.for_layout(layout, "joint")
     windows = sample_windows(network.arch, count=2)
-    graph = KeypointsGraph(network, preprocessing).eval()
+    graph = KeypointsGraph(deployed(network, window_index(network.arch.num_frames)), preprocessing).eval()
     single = export_onnx(graph, graph.input_names, (torch.from_numpy(windows),))
+    merged = merged_sites(network)
     quantize(network, default_kept(network))
     calibrate(network, [[torch.from_numpy(x) for x in as_features(windows, preprocessing, 1).values()]])
+    enable(network, set(quantized_sites(network)).difference(merged))
     half, layers = halved(single), quantized_layers(network)
     models = {"fp32": single, "fp16": half, "int8": quantized(single, layers), "int8-fp16": quantized(half, layers)}
     for precision, model in models.items():

@@ -16,6 +16,7 @@ from mmn_edge.clips import read_clips
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import verification
 from mmn_edge.convert.conversion import Conversion, convert
+from mmn_edge.convert.deploy import deployed, merged_sites
 from mmn_edge.convert.element_types import element_types
 from mmn_edge.convert.exporter import export_onnx
 from mmn_edge.convert.graph import FeaturesGraph
@@ -25,7 +26,7 @@ from mmn_edge.convert.verification import compare_half, compare_int8
 from mmn_edge.errors import CheckpointError, MissingDependencyError, UsageError, VerificationError
 from mmn_edge.extras import half_scales_work
 from mmn_edge.network import MMN, build_network, read_checkpoint
-from mmn_edge.network.quantization import calibrate, default_kept, quantize, quantized_sites, sites
+from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing, features, uniform_indices
 from mmn_edge.skeleton import FloatArray
 
@@ -123,8 +124,10 @@ def test_the_manifest_says_what_was_quantized(conversion: Conversion) -> None:
     assert list(manifest.models) == PRECISIONS
     assert manifest.quantization is not None
     assert manifest.quantization["ranges"] == "made up"
-    assert manifest.quantization["pairs"] == len(sites(network())) - len(default_kept(network()))
-    assert manifest.quantization["kept"] == list(default_kept(network()))
+    # Besides the sensitive layers, those that the deploy form has merged with others.
+    kept = {*default_kept(network()), *merged_sites(network())}
+    assert manifest.quantization["kept"] == [name for name in sites(network()) if name in kept]
+    assert manifest.quantization["pairs"] == len(sites(network())) - len(kept)
     assert manifest.verification["int8"]["rounding_noise"] >= 0
     assert manifest.verification["fp16"]["reference"] == "PyTorch in float32"
 
@@ -144,7 +147,7 @@ def test_half_precision_is_half_but_for_its_islands(conversion: Conversion) -> N
 @pytest.mark.skipif(not half_scales_work(), reason="this ONNX Runtime computes half-precision scales wrongly")
 def test_int8_in_half_precision_has_half_scales_and_float_islands(conversion: Conversion) -> None:
     model = onnx.load(str(conversion.bundle.model("int8-fp16")))
-    assert model.opset_import[0].version == 19
+    assert model.opset_import[0].version == 20
     types = element_types(model)
     half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     for node in model.graph.node:
@@ -167,7 +170,7 @@ def test_an_onnx_runtime_that_computes_half_scales_wrongly_is_refused(
 
 def test_a_wrong_model_is_refused(conversion: Conversion, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state, _ = read_checkpoint(checkpoint)
-    plain, fake = (Logits(build_network(state, OPTIONS, quantized=flag)) for flag in (False, True))
+    plain, fake = Logits(build_network(state, OPTIONS, quantized=False)), Logits(int8_network(state))
     model = conversion.bundle.model("int8")
     assert compare_int8(fake, plain, model, inputs(), data="noise").top1_agreement > 0.8
     other = Logits(quantize_with(state, 1.5))
@@ -192,7 +195,14 @@ class Logits(torch.nn.Module):
 
 def quantize_with(state: dict[str, torch.Tensor], factor: float) -> MMN:
     changed = {key: value / factor if key.endswith("amax") else value for key, value in state.items()}
-    return build_network(changed, OPTIONS)
+    return int8_network(changed)
+
+
+def int8_network(state: dict[str, torch.Tensor]) -> MMN:
+    """The network that an int8 model computes: with fake quantization where the deploy form has the layer."""
+    net = build_network(state, OPTIONS)
+    enable(net, set(quantized_sites(net)).difference(merged_sites(net)))
+    return net
 
 
 def test_half_batch_norms_survive_tiny_variances() -> None:
@@ -244,7 +254,7 @@ def test_a_layer_that_the_graph_does_not_hold_cannot_be_int8(plain_model: onnx.M
 
 @pytest.fixture(scope="module")
 def plain_model(checkpoint: Path) -> onnx.ModelProto:
-    graph = FeaturesGraph(build_network(read_checkpoint(checkpoint)[0], OPTIONS, quantized=False)).eval()
+    graph = FeaturesGraph(deployed(build_network(read_checkpoint(checkpoint)[0], OPTIONS, quantized=False))).eval()
     return export_onnx(graph, graph.input_names, tuple(torch.from_numpy(x) for x in inputs(2).values()))
 
 
@@ -286,7 +296,7 @@ def test_ranges_of_a_plain_checkpoint_come_from_clips(tmp_path: Path, monkeypatc
     expected = network()
     batch = [torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True)]
     calibrate(quantize(expected, default_kept(expected)), [batch])
-    assert seen[0].keys() == set(quantized_sites(expected))
+    assert seen[0].keys() == set(quantized_sites(expected)).difference(merged_sites(expected))
     for name, layer in seen[0].items():
         assert layer.amax == pytest.approx(float(expected.get_submodule(name).get_buffer("quantizer.amax")), rel=1e-5)
         assert layer.per_channel == (not name.endswith("joint_mixing"))
@@ -314,7 +324,7 @@ def test_a_quantized_checkpoint_gives_fp32_and_int8_by_default(
     monkeypatch.setattr(conversion_module, "operator_counts", lambda model: {})
     with pytest.raises(Enough):
         convert(checkpoint, tmp_path / "B", input_kind="features")
-    count = len(sites(network())) - len(default_kept(network()))
+    count = len(sites(network())) - len(default_kept(network())) - len(merged_sites(network()))
     assert seen == [("fp32", "plain"), ("int8", f"plain, {count} layers in int8")]
 
 
