@@ -19,7 +19,7 @@ from mmn_edge.convert.timing_cache import TimingCache
 from mmn_edge.engines import EngineRecord
 from mmn_edge.errors import EngineError, UsageError
 from mmn_edge.files import sha256
-from mmn_edge.tensorrt_module import CudaDevice, cuda_device, load_tensorrt
+from mmn_edge.tensorrt_module import CudaDevice, cuda_device, is_jetson, load_tensorrt
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -231,6 +231,8 @@ def aimed(flavour: str, options: EngineOptions) -> tuple[EngineOptions, CudaDevi
                 "TensorRT builds an engine on the GPU that is to run it, and no NVIDIA GPU was found here: copy the "
                 "bundle to that machine and build there"
             )
+        if options.hardware_compatible and is_jetson():
+            raise UsageError("TensorRT builds no hardware-compatible engines on a Jetson: leave that option out")
         return replace(options, compute_capabilities=(_name(device.compute_capability),)), device
     if options.version_compatible or options.hardware_compatible:
         raise UsageError(

@@ -12,7 +12,7 @@ from types import ModuleType
 from mmn_edge.engines import FLAVOURS, DeviceFacts
 from mmn_edge.errors import EngineError, MissingDependencyError, UsageError
 
-__all__ = ["CudaDevice", "cuda_device", "device_facts", "load_tensorrt"]
+__all__ = ["CudaDevice", "cuda_device", "device_facts", "is_jetson", "load_tensorrt"]
 
 OLDEST = {"tensorrt": (10, 3), "tensorrt_rtx": (1, 7)}
 """10.3 is JetPack 6's, and 8.6 before it had no strongly typed networks; TensorRT for RTX was tried at 1.7 only."""
@@ -21,6 +21,10 @@ HOW = {
     "tensorrt": 'JetPack brings it to a Jetson (apt install nvidia-jetpack); on x86: pip install "mmn-edge[tensorrt]"',
     "tensorrt_rtx": 'pip install "mmn-edge[tensorrt-rtx]"',
 }
+
+KERNEL_MODULE = Path("/proc/driver/nvidia/version")
+L4T_RELEASE = Path("/etc/nv_tegra_release")
+"""What JetPack installs on every Jetson."""
 
 CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75
 CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76
@@ -118,14 +122,19 @@ def device_facts(flavour: str, index: int = 0) -> DeviceFacts:
     return DeviceFacts(flavour, version, device.name, device.compute_capability, device.driver, device.cuda)
 
 
+def is_jetson() -> bool:
+    """Whether this machine runs JetPack."""
+    return L4T_RELEASE.is_file()
+
+
 def _driver() -> str:
     """The version of the kernel module; a Jetson without one has its L4T release."""
     for file, pattern in (
-        ("/proc/driver/nvidia/version", r"Kernel Module.*?\s(\d+(?:\.\d+)+)"),
-        ("/etc/nv_tegra_release", r"R(\d+).*?REVISION: ([\d.]+)"),
+        (KERNEL_MODULE, r"Kernel Module.*?\s(\d+(?:\.\d+)+)"),
+        (L4T_RELEASE, r"R(\d+).*?REVISION: ([\d.]+)"),
     ):
         try:
-            found = re.search(pattern, Path(file).read_text(encoding="utf-8"))
+            found = re.search(pattern, file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError):
             continue
         if found:

@@ -122,6 +122,7 @@ def test_the_drivers_version(
 ) -> None:
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    places = {"/proc/driver/nvidia/version": tmp_path / "version", "/etc/nv_tegra_release": tmp_path / "tegra"}
-    monkeypatch.setattr(tensorrt_module, "Path", places.__getitem__)
+    monkeypatch.setattr(tensorrt_module, "KERNEL_MODULE", tmp_path / "version")
+    monkeypatch.setattr(tensorrt_module, "L4T_RELEASE", tmp_path / "tegra")
     assert tensorrt_module._driver() == expected
+    assert tensorrt_module.is_jetson() == ("tegra" in texts)

@@ -139,6 +139,10 @@ def test_the_gpu_of_the_machine_is_what_is_built_for(monkeypatch: pytest.MonkeyP
     assert options.compute_capabilities == ("SM89",)
     assert device is not None
     assert device.name == "Orin"
+    aimed("tensorrt", EngineOptions(hardware_compatible=True))
+    monkeypatch.setattr(engine_module, "is_jetson", lambda: True)
+    with pytest.raises(UsageError, match="no hardware-compatible engines on a Jetson"):
+        aimed("tensorrt", EngineOptions(hardware_compatible=True))
 
 
 class Attempts:
