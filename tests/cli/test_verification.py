@@ -17,6 +17,7 @@ from mmn_edge import labels, synthetic
 from mmn_edge.bundle import Bundle, write_bundle
 from mmn_edge.cli import cli, main
 from mmn_edge.errors import DataError, LayoutError, UsageError, VerificationError
+from mmn_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
 
 PLANTED = "fusion.res_conv"
 
@@ -138,6 +139,25 @@ def test_a_checkpoint_is_compared_in_pytorch(small_precisions: Path, small_check
     assert exact["drift"]["max_logit_difference"] < 1e-4
     assert values["top1_agreement"][str(small_checkpoint)]["fp32"] == 1
     assert exact["layers"] is None
+
+
+def test_what_the_bundle_runs_on_here_is_compared_too(small_precisions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice of backends alone: what stands in for an engine is ONNX Runtime by another name."""
+
+    class StandIn(OnnxRuntimeBackend):
+        name = "an engine"  # type: ignore[assignment]
+
+    def opened(bundle: Bundle, name: str | None, *, precision: str, threads: int | None) -> OnnxRuntimeBackend:
+        kind = StandIn if name is None and precision == "fp16" else OnnxRuntimeBackend
+        return kind(bundle.model(precision), threads=threads)
+
+    monkeypatch.setattr("mmn_edge.runtime.classifier.open_backend", opened)
+    values = report_of(small_precisions, "--windows", 4)
+    assert [model["name"] for model in values["models"]] == ["fp16", "fp16 on an engine", "int8"]
+    assert values["top1_agreement"]["fp16"]["fp16 on an engine"] == 1
+    assert [model["layers"] is None for model in values["models"]] == [False, True, False]
+    asked = report_of(small_precisions, "--windows", 4, "--backend", "onnxruntime", "--no-layers")
+    assert [model["name"] for model in asked["models"]] == ["fp16", "int8"]
 
 
 def test_several_bundles_make_one_table(

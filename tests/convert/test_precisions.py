@@ -16,8 +16,6 @@ from mmn_edge.clips import read_clips
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import verification
 from mmn_edge.convert.conversion import Conversion, convert
-from mmn_edge.convert.exporter import export_onnx
-from mmn_edge.convert.graph import FeaturesGraph
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.quantized import Site, quantized
 from mmn_edge.convert.verification import compare_half, compare_int8
@@ -63,7 +61,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def conversion(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
     target = tmp_path_factory.mktemp("bundle") / "B"
-    return convert(checkpoint, target, input_kind="features", precisions=["int8", "fp16"])
+    return convert(checkpoint, target, input_kind="features", precisions=["int8", "fp32", "fp16"])
 
 
 def run(conversion: Conversion, precision: str) -> tuple[FloatArray, FloatArray]:
@@ -116,7 +114,7 @@ def test_int8_weights_are_stored_as_the_fake_quantized_ones(conversion: Conversi
 
 def test_the_manifest_says_what_was_quantized(conversion: Conversion) -> None:
     manifest = Bundle.open(conversion.bundle.path).manifest
-    assert list(manifest.models) == ["fp16", "int8"]
+    assert list(manifest.models) == ["fp32", "fp16", "int8"]
     assert manifest.quantization is not None
     assert manifest.quantization["ranges"] == "made up"
     assert manifest.quantization["pairs"] == len(sites(network())) - len(default_kept(network()))
@@ -215,9 +213,8 @@ def test_a_layer_that_the_graph_does_not_hold_cannot_be_int8(plain_model: onnx.M
 
 
 @pytest.fixture(scope="module")
-def plain_model(checkpoint: Path) -> onnx.ModelProto:
-    graph = FeaturesGraph(build_network(read_checkpoint(checkpoint)[0], OPTIONS, quantized=False)).eval()
-    return export_onnx(graph, graph.input_names, tuple(torch.from_numpy(x) for x in inputs(2).values()))
+def plain_model(conversion: Conversion) -> onnx.ModelProto:
+    return onnx.load(str(conversion.bundle.model("fp32")))
 
 
 def save_plain(path: Path) -> Path:
