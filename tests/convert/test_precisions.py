@@ -193,6 +193,49 @@ def test_half_batch_norms_survive_tiny_variances() -> None:
     assert [node.op_type for node in halved(model).graph.node] == ["Cast", "Conv", "Mul", "Add", "Relu", "Cast"]
 
 
+def test_half_statistics_survive_maps_that_hardly_vary() -> None:
+    # (x - mean) * (gain / deviation) with a deviation of 1e-7: the quotient is beyond half precision, the product is 1.
+    shape, statistic = ["N", 2, 8, 8], ["N", 2, 1, 1]
+    constants = {
+        "one": np.ones((2, 1, 1, 1), np.float32),
+        "gains": np.ones((2, 1, 1, 1), np.float32),
+        "shrink": np.float32(1e-7),
+        "axes": np.array([2, 3]),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "gains"], ["gain"], "gain/Conv", group=2),
+            helper.make_node("ReduceMean", ["x", "axes"], ["mean"], "graph/ReduceMean"),
+            helper.make_node("Sub", ["x", "mean"], ["centred"], "graph/Sub"),
+            helper.make_node("Mul", ["centred", "shrink"], ["small"], "graph/Mul"),
+            helper.make_node("Mul", ["small", "small"], ["squares"], "graph/Mul_2"),
+            helper.make_node("ReduceMean", ["squares", "axes"], ["variance"], "graph/ReduceMean_2"),
+            helper.make_node("Sqrt", ["variance"], ["deviation"], "graph/Sqrt"),
+            helper.make_node("Div", ["gain", "deviation"], ["quotient"], "graph/Div"),
+            helper.make_node("Mul", ["small", "quotient"], ["scaled"], "graph/Mul_3"),
+            helper.make_node("Conv", ["scaled", "one"], ["out"], "site/Conv", group=2),
+        ],
+        "statistics",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        value_info=[
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, statistic) for name in STATISTICS),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in MAPS),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    x = np.random.default_rng(0).normal(size=(1, 2, 8, 8)).astype(np.float32)
+    half = halved(model)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in half.graph.value_info}
+    assert {name for name, kind in kinds.items() if kind == TensorProto.FLOAT16} == {"gain"}
+    np.testing.assert_allclose(evaluate(half, x), evaluate(model, x), atol=5e-3)
+
+
+STATISTICS = ("mean", "variance", "deviation")
+MAPS = ("gain", "centred", "small", "squares", "quotient", "scaled")
+
+
 def evaluate(model: onnx.ModelProto, x: FloatArray) -> FloatArray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     output: FloatArray = session.run(None, {"x": x})[0]
