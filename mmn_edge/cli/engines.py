@@ -17,8 +17,9 @@ from mmn_edge.tensorrt_module import device_facts, load_tensorrt
 
 if TYPE_CHECKING:
     from mmn_edge.convert.engine import Build, EngineOptions
+    from mmn_edge.runtime.backend import Backend
 
-__all__ = ["EngineRequest", "build", "check", "engine_options", "ready_engine"]
+__all__ = ["EngineRequest", "build", "check", "engine_options", "open_ready", "ready", "ready_engine"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -208,6 +209,49 @@ def ready_engine(path: Path, precision: str, flavour: str | None = None, *, batc
         err=True,
     )
     return build(path, EngineRequest(max_batch=batch), [precision], flavour=flavour).engine(precision, flavour)
+
+
+def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundle, str | None]:
+    """A bundle to run, with the engine that a backend for engines needs: built now where none fits.
+
+    Returns:
+        The bundle, and the precision to run: the one asked for, or the advised one, or that of the newest engine, or
+        fp16, or fp32.
+
+    Raises:
+        MissingDependencyError: TensorRT or PyCUDA is not installed, and one of them is needed.
+        BundleError: The bundle is not sound, or an engine cannot be built.
+    """
+    from mmn_edge.runtime.backend import ENGINE_BACKENDS, find_engine
+
+    flavour = ENGINE_BACKENDS.get(backend or "")
+    if flavour is None:
+        return Bundle.open(path), precision
+    from mmn_edge.runtime.cuda import load_driver
+
+    load_tensorrt(flavour)
+    load_driver()  # or minutes would be spent on an engine that nothing runs
+    bundle = Bundle.open(path, repair=True)
+    if precision is None:
+        manifest, newest = bundle.manifest, find_engine(bundle, flavour=flavour)
+        precision = "fp16" if "fp16" in manifest.models else bundle.default_precision
+        if manifest.advice is not None:
+            precision = manifest.advice.precision
+        elif newest is not None:
+            precision = newest.precision
+    ready_engine(path, precision, flavour)
+    return Bundle.open(path), precision
+
+
+def open_ready(
+    path: Path, backend: str | None, *, precision: str | None, threads: int | None
+) -> tuple[Bundle, Backend]:
+    """A bundle and its backend, not yet loaded; on the way an engine may be built. Notes go to standard error."""
+    from mmn_edge.runtime.backend import open_backend
+
+    bundle, precision = ready(path, backend, precision)
+    note = functools.partial(click.echo, err=True)
+    return bundle, open_backend(bundle, backend, precision=precision, threads=threads, on_note=note)
 
 
 def _report(path: Path, built: Build) -> None:
