@@ -147,8 +147,12 @@ def test_what_the_bundle_runs_on_here_is_compared_too(small_precisions: Path, mo
     class StandIn(OnnxRuntimeBackend):
         name = "an engine"  # type: ignore[assignment]
 
-    def opened(bundle: Bundle, name: str | None, *, precision: str, threads: int | None) -> OnnxRuntimeBackend:
+    def opened(
+        bundle: Bundle, name: str | None, *, precision: str, threads: int | None, on_note: Callable[[str], None]
+    ) -> OnnxRuntimeBackend:
         kind = StandIn if name is None and precision == "fp16" else OnnxRuntimeBackend
+        if name is None and precision == "int8":
+            on_note("the int8 engine is not used")
         return kind(bundle.model(precision), threads=threads)
 
     monkeypatch.setattr("mmn_edge.runtime.classifier.open_backend", opened)
@@ -156,6 +160,7 @@ def test_what_the_bundle_runs_on_here_is_compared_too(small_precisions: Path, mo
     assert [model["name"] for model in values["models"]] == ["fp16", "fp16 on an engine", "int8"]
     assert values["top1_agreement"]["fp16"]["fp16 on an engine"] == 1
     assert [model["layers"] is None for model in values["models"]] == [False, True, False]
+    assert values["notes"] == ["the int8 engine is not used"]
     asked = report_of(small_precisions, "--windows", 4, "--backend", "onnxruntime", "--no-layers")
     assert [model["name"] for model in asked["models"]] == ["fp16", "int8"]
 
