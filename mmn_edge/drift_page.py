@@ -53,7 +53,7 @@ DEFINITIONS = (
     (
         "where drift begins",
         "the first layer with an error over the threshold and over twice what the errors of its inputs explain: the "
-        "largest of them or, for sums and differences, their absolute errors as a part of the result",
+        "largest of them or, for sums and products with weights, what their absolute errors make of the result",
     ),
     ("adds", "the error that the layer's inputs do not explain, the two taken as independent"),
 )
