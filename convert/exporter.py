@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 __all__ = ["OPSET", "export_onnx", "operator_counts", "save_onnx"]
 
-OPSET = 18
-"""17 to 20 are what TensorRT 10.3 (JetPack 6) parses; 18 is what the exporter writes without conversion."""
+OPSET = 20
+"""The newest that TensorRT 10.3 (JetPack 6) parses, and the first with GELU as one operator."""
 
 OUTPUT_NAMES = ("logits", "probabilities")
 
@@ -77,7 +77,9 @@ def _name_nodes(model: onnx.ModelProto, folded: dict[str, str]) -> None:
         module = path[-1] if path else "graph"
         if node.op_type == "Conv":
             module = folded.get(module, module)
-        name = f"{module.removeprefix('network.')}/{node.op_type}"
+        # What is called a network holds one and is no layer.
+        site = ".".join(part for part in module.split(".") if part != "network") or "graph"
+        name = f"{site}/{node.op_type}"
         taken[name] += 1
         node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
 

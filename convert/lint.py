@@ -62,7 +62,7 @@ def lint(model: onnx.ModelProto, kept: Collection[str], *, precision: str = "int
 
     Args:
         model: Nodes named ``<site>/<operator>``, weights inside.
-        kept: The sites whose products may be in a wider type than the precision's.
+        kept: The sites whose products, and those of sites below, may be in a wider type than the precision's.
         precision: ``"fp32"``, ``"fp16"`` or ``"int8"``.
 
     Raises:
@@ -231,7 +231,8 @@ class _Linter:
 
     def _check_kept(self, node: NodeProto) -> None:
         """A product in a wider type than the precision's must be one that was kept on purpose."""
-        if site_of(node.name) not in self.kept:
+        site = f"{site_of(node.name)}."
+        if not any(site.startswith(f"{kept}.") for kept in self.kept):
             state = "quantized" if self.precision == "int8" else "in half precision"
             raise VerificationError(f"{_name(node)} is not {state}, and its layer is not among those kept on purpose")
 

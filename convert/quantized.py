@@ -42,11 +42,13 @@ class Site:
 
 
 def quantized_layers(network: MMN) -> dict[str, Site]:
-    """The quantized layers of a fake-quantized network, by name."""
+    """The layers of a network whose fake quantization is on, by name."""
     found = {}
     for name in quantized_sites(network):
         quantizer = network.get_submodule(f"{name}.quantizer")
         assert isinstance(quantizer, Quantizer)
+        if not quantizer.enabled:
+            continue
         found[name] = Site(float(quantizer.amax), quantizer.axis is not None)
     return found
 

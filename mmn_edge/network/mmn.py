@@ -311,11 +311,11 @@ def _forward_difference(x: Tensor) -> Tensor:
 def _modulate(x: Tensor, gamma_beta: Tensor) -> Tensor:
     """Normalise ``(N, C, T, V)`` over (T, V) with the unbiased deviation, then scale and shift.
 
-    The statistics are taken in float32 whatever ``x`` is: sums of squares come near the end of half precision's range.
+    The statistics are taken in float32 at least: sums of squares come near the end of half precision's range.
     """
     gamma, beta = gamma_beta.chunk(2, dim=1)
     count = x.shape[2] * x.shape[3]
-    exact = x.float()
+    exact = x if x.dtype == torch.float64 else x.float()
     centred = exact - exact.mean((2, 3), keepdim=True)
     deviation = (centred.square().mean((2, 3), keepdim=True) * (count / (count - 1))).sqrt()
     modulated: Tensor = (centred / (deviation + STATISTICS_EPS)).to(x.dtype) * (1 + gamma) + beta

@@ -16,12 +16,13 @@ from mmn_edge.clips import read_clips
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import verification
 from mmn_edge.convert.conversion import Conversion, convert
+from mmn_edge.convert.deploy import merged_sites
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.quantized import Site, quantized
 from mmn_edge.convert.verification import compare_half, compare_int8
 from mmn_edge.errors import CheckpointError, UsageError, VerificationError
 from mmn_edge.network import MMN, build_network, read_checkpoint
-from mmn_edge.network.quantization import calibrate, default_kept, quantize, quantized_sites, sites
+from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing, features, uniform_indices
 from mmn_edge.skeleton import FloatArray
 
@@ -117,8 +118,10 @@ def test_the_manifest_says_what_was_quantized(conversion: Conversion) -> None:
     assert list(manifest.models) == ["fp32", "fp16", "int8"]
     assert manifest.quantization is not None
     assert manifest.quantization["ranges"] == "made up"
-    assert manifest.quantization["pairs"] == len(sites(network())) - len(default_kept(network()))
-    assert manifest.quantization["kept"] == list(default_kept(network()))
+    # Besides the sensitive layers, those that the deploy form has merged with others.
+    kept = {*default_kept(network()), *merged_sites(network())}
+    assert manifest.quantization["kept"] == [name for name in sites(network()) if name in kept]
+    assert manifest.quantization["pairs"] == len(sites(network())) - len(kept)
     assert manifest.verification["int8"]["rounding_noise"] >= 0
     assert manifest.verification["fp16"]["reference"] == "PyTorch in float32"
 
@@ -137,7 +140,7 @@ def test_half_precision_is_half_but_for_its_islands(conversion: Conversion) -> N
 
 def test_a_wrong_model_is_refused(conversion: Conversion, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state, _ = read_checkpoint(checkpoint)
-    plain, fake = (Logits(build_network(state, OPTIONS, quantized=flag)) for flag in (False, True))
+    plain, fake = Logits(build_network(state, OPTIONS, quantized=False)), Logits(int8_network(state))
     model = conversion.bundle.model("int8")
     assert compare_int8(fake, plain, model, inputs(), data="noise").top1_agreement > 0.8
     other = Logits(quantize_with(state, 1.5))
@@ -162,7 +165,14 @@ class Logits(torch.nn.Module):
 
 def quantize_with(state: dict[str, torch.Tensor], factor: float) -> MMN:
     changed = {key: value / factor if key.endswith("amax") else value for key, value in state.items()}
-    return build_network(changed, OPTIONS)
+    return int8_network(changed)
+
+
+def int8_network(state: dict[str, torch.Tensor]) -> MMN:
+    """The network that an int8 model computes: with fake quantization where the deploy form has the layer."""
+    net = build_network(state, OPTIONS)
+    enable(net, set(quantized_sites(net)).difference(merged_sites(net)))
+    return net
 
 
 def test_half_batch_norms_survive_tiny_variances() -> None:
@@ -298,7 +308,7 @@ def test_ranges_of_a_plain_checkpoint_come_from_clips(tmp_path: Path, monkeypatc
     expected = network()
     batch = [torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True)]
     calibrate(quantize(expected, default_kept(expected)), [batch])
-    assert seen[0].keys() == set(quantized_sites(expected))
+    assert seen[0].keys() == set(quantized_sites(expected)).difference(merged_sites(expected))
     for name, layer in seen[0].items():
         assert layer.amax == pytest.approx(float(expected.get_submodule(name).get_buffer("quantizer.amax")), rel=1e-5)
         assert layer.per_channel == (not name.endswith("joint_mixing"))
@@ -326,7 +336,7 @@ def test_a_quantized_checkpoint_gives_fp32_and_int8_by_default(
     monkeypatch.setattr(conversion_module, "operator_counts", lambda model: {})
     with pytest.raises(Enough):
         convert(checkpoint, tmp_path / "B", input_kind="features")
-    count = len(sites(network())) - len(default_kept(network()))
+    count = len(sites(network())) - len(default_kept(network())) - len(merged_sites(network()))
     assert seen == [("fp32", "plain"), ("int8", f"plain, {count} layers in int8")]
 
 
