@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from types import ModuleType
 
 from mmn_edge.errors import MissingDependencyError
 
-__all__ = ["load_onnxruntime", "require"]
+__all__ = ["load_onnxruntime", "load_openvino", "require"]
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -40,3 +41,17 @@ def load_onnxruntime() -> ModuleType:
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return importlib.import_module("onnxruntime")
+
+
+def load_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which reports every import to Google Analytics.
+
+    Where the package ``openvino_telemetry`` is absent, OpenVINO takes a stub of its own: so it is made to look absent,
+    unless it was imported before, which is then the user's own doing.
+
+    Raises:
+        MissingDependencyError: OpenVINO is not installed.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return require("openvino", extra="openvino", purpose="The backend openvino")

@@ -69,4 +69,9 @@ def open_backend(
 
     if name not in (None, *BACKENDS):
         raise UsageError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
+    if name == "openvino":
+        from mmn_edge.runtime.openvino_backend import OpenVinoBackend
+
+        chosen = precision or bundle.default_precision
+        return OpenVinoBackend(bundle.model(chosen), precision=chosen, threads=threads)
     return OnnxRuntimeBackend(bundle.model(precision or bundle.default_precision), threads=threads)
