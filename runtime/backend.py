@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "Backend", "Output", "open_backend"]
 
-BACKENDS = ("onnxruntime",)
+BACKENDS = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True, slots=True)
