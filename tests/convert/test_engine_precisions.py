@@ -26,10 +26,10 @@ from mmn_edge.convert.half import halved
 from mmn_edge.convert.kernels import KernelReport
 from mmn_edge.convert.lint import lint
 from mmn_edge.convert.quantized import quantized, quantized_layers
-from mmn_edge.convert.verification import as_features, sample_windows
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, quantize
 from mmn_edge.preprocess import Preprocessing
+from mmn_edge.windows import as_features, sample_windows
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 
