@@ -27,6 +27,7 @@ BACKENDS = (
     "onnxruntime-cuda",
     "onnxruntime-tensorrt",
     "onnxruntime-tensorrt-rtx",
+    "openvino",
     *ENGINE_BACKENDS,
 )
 
@@ -90,6 +91,7 @@ def open_backend(
         EngineError: It has no such engine.
     """
     from mmn_edge.runtime.onnxruntime_backend import PROVIDERS, OnnxRuntimeBackend
+    from mmn_edge.runtime.openvino_backend import OpenVinoBackend
     from mmn_edge.runtime.tensorrt_backend import TensorRTBackend, why_not_loadable
 
     if name not in (None, *BACKENDS):
@@ -110,6 +112,8 @@ def open_backend(
     if reasons:
         on_note(f"no engine is used, and ONNX Runtime runs the model instead: {reasons[0]}")
     chosen = precision or bundle.default_precision
+    if name == "openvino":
+        return OpenVinoBackend(bundle.model(chosen), precision=chosen, threads=threads)
     return OnnxRuntimeBackend(
         bundle.model(chosen), precision=chosen, threads=threads, provider=PROVIDERS[name or "onnxruntime"]
     )
