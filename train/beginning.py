@@ -41,9 +41,12 @@ class Beginning:
 def begin(data: TrainingData, layout: Layout, recipe: Recipe, checkpoint: Path | None = None) -> Beginning:
     """Make or load the network that ``recipe`` trains on ``data``.
 
+    The checkpoint may be of another stream of the same data.
+
     Raises:
         CheckpointError: The checkpoint cannot be read, or is of another data set.
-        UsageError: The recipe asks for what the network does not have.
+        UsageError: The recipe asks for what the network does not have, or for quantization-aware training of another
+            stream.
     """
     channels = data.validation[0].keypoints.shape[2]
     torch.manual_seed(recipe.seed)
@@ -63,7 +66,9 @@ def begin(data: TrainingData, layout: Layout, recipe: Recipe, checkpoint: Path |
     plain, _ = split_state(state)
     teacher = build_network(plain, described_options(description), origin=str(checkpoint))
     arch = teacher.arch
-    identity = identify(arch, description, preset=None, stream=recipe.stream, origin=checkpoint)
+    # Any stream may begin with these weights; quantization-aware training also learns from what they answer.
+    stream = recipe.stream if recipe.qat.enabled else None
+    identity = identify(arch, description, preset=None, stream=stream, origin=checkpoint)
     ours = (layout.num_joints, channels, len(data.labels))
     if (arch.num_joints, arch.in_channels, arch.num_classes) != ours:
         raise CheckpointError(

@@ -19,10 +19,26 @@ from torch import Tensor, nn
 from mmn_edge.architecture import Architecture
 from mmn_edge.machine import describe
 from mmn_edge.network import MMN
+from mmn_edge.network.mmn import JointMixing
+
+
+class PlainJointMixing(JointMixing):
+    """The product alone, in the memory layout in which it comes."""
+
+    def forward(self, x: Tensor, gconv: Tensor) -> Tensor:
+        batch, channels, frames, joints = x.shape
+        grouped = x.reshape(batch, self.heads, -1, joints)
+        return torch.matmul(grouped, gconv.transpose(1, 2)).reshape(batch, channels, frames, joints)
 
 
 class PlainMMN(MMN):
     """The network without the memory layout chosen for training."""
+
+    def __init__(self, arch: Architecture, **rates: float) -> None:
+        super().__init__(arch, **rates)
+        for scale in self.MFM:
+            for block in scale.blocks:
+                block.joint_mixing = PlainJointMixing(arch.num_heads)
 
     def embed(self, x: Tensor, index_t: Tensor) -> Tensor:
         return super().embed(x, index_t).contiguous()

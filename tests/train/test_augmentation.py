@@ -72,6 +72,36 @@ def test_a_mirror_image_has_its_hands_swapped() -> None:
     np.testing.assert_allclose(back, x)
 
 
+def test_below_a_lower_edge_joints_take_the_place_of_those_above() -> None:
+    x = np.zeros((20, 44, 2), np.float32)
+    x[:, :, 0] = np.arange(44)
+    x[:, :, 1] = np.linspace(0, 100, 44)
+    cut = augment(x, replace(NOTHING, erase=0, lower_edge=1.0), MA52, np.random.default_rng(1))
+    assert 50 < cut[..., 1].max() < 99
+    kept = x[..., 1] <= cut[..., 1].max()
+    assert np.array_equal(cut[kept], x[kept])
+
+
+def test_parts_move_by_themselves_and_stay_rigid() -> None:
+    x = clip(MA52, 2)
+    moved = augment(x, replace(NOTHING, erase=0, parts=0.1), MA52, np.random.default_rng(1))
+    for part in MA52.parts.values():
+        one, other, *_ = part
+        ratio = np.linalg.norm(moved[:, one] - moved[:, other], axis=-1) / np.linalg.norm(
+            x[:, one] - x[:, other], axis=-1
+        )
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-2)  # one scale for the part, in all frames
+    assert not np.allclose(moved - x, (moved - x)[:, :1])
+
+
+def test_a_rolled_clip_begins_elsewhere_and_ends_before_it() -> None:
+    x = clip(MA52, 2)
+    rolled = augment(x, replace(NOTHING, erase=0, roll=1.0), MA52, np.random.default_rng(1))
+    begin = int(np.flatnonzero((x == rolled[0]).all(axis=(1, 2)))[0])
+    assert begin > 0
+    assert np.array_equal(rolled, np.concatenate([x[begin:], x[:begin]]))
+
+
 def test_perspective_makes_one_side_larger() -> None:
     x = np.zeros((2, 44, 2), np.float32)
     x[:, :22, 0], x[:, 22:, 0] = -100, 100

@@ -198,13 +198,21 @@ def test_the_control_of_quantization_aware_training_quantizes_nothing(tmp_path: 
     assert not any(key.endswith("amax") for key in weights(tmp_path / "control" / "last.pt"))
 
 
+def test_another_stream_begins_with_the_weights_of_one(tmp_path: Path) -> None:
+    trainer(tmp_path / "joint").fit()
+    bone = trainer(tmp_path / "bone", recipe("stream=bone", "optim.epochs=1"), tmp_path / "joint" / "best.pt")
+    assert torch.equal(bone.network.head.weight, weights(tmp_path / "joint" / "best.pt")["head.weight"])
+    bone.fit()
+    assert read_checkpoint(tmp_path / "bone" / "last.pt")[1]["stream"] == "bone"
+
+
 def test_a_checkpoint_of_something_else_is_not_fine_tuned(tmp_path: Path) -> None:
     trainer(tmp_path).fit()
     best = tmp_path / "best.pt"
     for data, chosen, error, message in [
         (EasyData(Labels(("a", "b", "c"))), recipe(), CheckpointError, r"\(15, 2, 2\)"),
         (EasyData(Labels(("a", "b"))), recipe(), CheckpointError, "other names"),
-        (EasyData(), recipe("stream=bone"), UsageError, "--stream joint"),
+        (EasyData(), load("paper", [*TINY, "stream=bone"], qat=True), UsageError, "--stream joint"),
         (EasyData(), load("paper", [*TINY, "qat.keep=knee*"], qat=True), UsageError, "knee"),
     ]:
         with pytest.raises(error, match=message):
