@@ -1,7 +1,7 @@
 """A deserialised TensorRT engine: its tensors, its execution contexts, and its errors as ours.
 
 The interface used here is the one common to TensorRT 10.3, 10.13 and 11.4 and to TensorRT for RTX;
-``tests/runtime/test_tensorrt_types.py`` checks it against the bindings of each.
+``tests/test_tensorrt_types.py`` checks it against the bindings of each.
 """
 
 from __future__ import annotations
