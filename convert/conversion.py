@@ -30,7 +30,7 @@ from mmn_edge.convert.verification import (
     compare_int8,
 )
 from mmn_edge.errors import LayoutError, UsageError
-from mmn_edge.extras import load_onnxruntime
+from mmn_edge.extras import check_half_scales, half_scales_work, load_onnxruntime
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing, fill_missing
@@ -41,7 +41,9 @@ from mmn_edge.windows import as_features, sample_windows, window_of
 __all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
 
 INPUTS = ("keypoints", "features")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-fp16")
+"""``int8-fp16`` has half precision around its int8 products, ``int8`` float32."""
+
 MAX_DATA_WINDOWS = 64
 MAX_CALIBRATION_WINDOWS = 256
 BATCH = 32
@@ -153,7 +155,7 @@ def convert(
 
     quantization: dict[str, Any] = {}
     layers: Mapping[str, Site] = {}
-    if "int8" in wanted:
+    if any(map(_is_int8, wanted)):
         quantization = {"ranges": "of the checkpoint", **_mapping(first.description.get("quantization"))}
         if calibration is not None:
             progress("calibrating int8 ranges")
@@ -204,12 +206,10 @@ def convert(
         exported = export_onnx(deploy, deploy.input_names, example)
         for precision in wanted:
             model = writer.folder / _file(precision)
-            derived = exported
-            if precision == "fp16":
-                derived = halved(exported)
-            elif precision == "int8":
-                derived = quantized(exported, layers)
-            report = lint(derived, quantization["kept"] if precision == "int8" else (), precision=precision)
+            derived = halved(exported) if precision.endswith("fp16") else exported
+            if _is_int8(precision):
+                derived = quantized(derived, layers)
+            report = lint(derived, quantization["kept"] if _is_int8(precision) else (), precision=precision)
             save_onnx(derived, model)
             progress(f"verifying {precision} in ONNX Runtime against PyTorch")
             if precision == "fp32":
@@ -219,7 +219,12 @@ def convert(
             else:
                 quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
                 verification = compare_int8(
-                    graph([member.fake for member in members]), plain, model, inputs, data=data_name
+                    graph([member.fake for member in members]),
+                    plain,
+                    model,
+                    inputs,
+                    data=data_name,
+                    half=precision.endswith("fp16"),
                 )
             verifications[precision] = verification
             operators[precision] = operator_counts(model)
@@ -249,6 +254,10 @@ def convert(
     return Conversion(Bundle.open(output), identity.preset, verifications, operators)
 
 
+def _is_int8(precision: str) -> bool:
+    return precision.startswith("int8")
+
+
 def _by_stream(members: Sequence[Member], of: Callable[[Member], Mapping[str, _Value]]) -> dict[str, _Value]:
     """What ``of`` says of each member's layers, by their sites in the graph: several streams are prefixes."""
     return {
@@ -273,17 +282,21 @@ def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: P
     if requested is None:
         return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
     if list(requested) == ["auto"]:
-        return PRECISIONS if quantized or calibration is not None else PRECISIONS[:2]
+        possible = PRECISIONS if half_scales_work() else PRECISIONS[:3]
+        return possible if quantized or calibration is not None else PRECISIONS[:2]
     unknown = [precision for precision in requested if precision not in PRECISIONS]
     if unknown or not requested:
         raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")
-    if "int8" in requested and not quantized and calibration is None:
+    int8 = any(map(_is_int8, requested))
+    if int8 and not quantized and calibration is None:
         raise UsageError(
             "int8 needs ranges, and this checkpoint has none: give clips to take them from with --calibration DATA, or "
             "convert a checkpoint of mmn-edge quantize or of quantization-aware training"
         )
-    if "int8" not in requested and calibration is not None:
+    if not int8 and calibration is not None:
         raise UsageError("--calibration is for int8, which is not among the precisions: leave one of the two out")
+    for precision in requested:
+        check_half_scales(precision)
     return tuple(precision for precision in PRECISIONS if precision in requested)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["GROWTH", "THRESHOLDS", "Layer", "LayerDrift"]
 
-THRESHOLDS = {"fp16": 0.05, "int8": 0.5}
+THRESHOLDS = {"fp16": 0.05, "int8": 0.5, "int8-fp16": 0.5}
 """By precision, the error above which a layer may be where drift begins (``docs/verification.md``)."""
 
 GROWTH = 2.0

@@ -59,7 +59,8 @@ class Engine:
         self._name = record.file
         self._recorder = _error_recorder(record.flavour)
         # What the recorder gets need not be printed, too; internal errors may come before there is one.
-        self._runtime: trt.Runtime | None = trt.Runtime(trt.Logger(trt.Logger.INTERNAL_ERROR))
+        self._logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+        self._runtime: trt.Runtime | None = trt.Runtime(self._logger)
         self._runtime.error_recorder = self._recorder
         if record.version_compatible:
             self._runtime.engine_host_code_allowed = True  # such an engine brings the runtime of its own version

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "advise"]
 
 AUTO = "auto"
-EXACTNESS = ("fp32", "fp16", "int8")
+EXACTNESS = ("fp32", "fp16", "int8", "int8-fp16")
 REFERENCE_BACKEND = "onnxruntime"
 MAX_WINDOWS = 256
 BATCH = 16

@@ -74,8 +74,8 @@ MOST_OPERATORS = 6
 @click.option(
     "--precision",
     metavar="LIST",
-    help="Models to write, of fp32,fp16,int8; auto writes all and chooses by measurement which one runs by default.  "
-    "[default: fp32, and int8 where there are int8 ranges]",
+    help="Models to write, of fp32,fp16,int8,int8-fp16 (half precision around int8, for TensorRT); auto writes all and "
+    "chooses by measurement which one runs by default.  [default: fp32, and int8 where there are int8 ranges]",
 )
 @click.option(
     "--calibration",
@@ -228,7 +228,7 @@ def _report(result: Conversion) -> None:
             f"({check.tolerance:.1e} allowed {'at most' if check.tolerance_for.startswith('max') else 'on average'}), "
             f"top-1 agreement {check.top1_agreement:.0%}"
         )
-        if precision == "int8" and manifest.quantization:
+        if precision.startswith("int8") and manifest.quantization:
             facts = manifest.quantization
             click.echo(
                 f"  quantized {facts['pairs']} layers, {facts['int8_weights']} with weights stored as int8; "

@@ -17,10 +17,12 @@ from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import verification
 from mmn_edge.convert.conversion import Conversion, convert
 from mmn_edge.convert.deploy import merged_sites
+from mmn_edge.convert.element_types import element_types
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.quantized import Site, quantized
 from mmn_edge.convert.verification import compare_half, compare_int8
-from mmn_edge.errors import CheckpointError, UsageError, VerificationError
+from mmn_edge.errors import CheckpointError, MissingDependencyError, UsageError, VerificationError
+from mmn_edge.extras import half_scales_work
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing, features, uniform_indices
@@ -29,6 +31,7 @@ from mmn_edge.skeleton import FloatArray
 ARCH = Architecture(num_classes=4, num_joints=5, width=16, depth=1, mlp_width=32, num_frames=16)
 OPTIONS = {"num_people": 1, "global_pool": "avg", "num_frames": 16}
 TEMPERATURE = 1.7
+PRECISIONS = ["fp16", "int8", "int8-fp16"] if half_scales_work() else ["fp16", "int8"]
 
 
 def network() -> MMN:
@@ -62,7 +65,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def conversion(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
     target = tmp_path_factory.mktemp("bundle") / "B"
-    return convert(checkpoint, target, input_kind="features", precisions=["int8", "fp32", "fp16"])
+    return convert(checkpoint, target, input_kind="features", precisions=["fp32", *PRECISIONS])
 
 
 def run(conversion: Conversion, precision: str) -> tuple[FloatArray, FloatArray]:
@@ -85,11 +88,12 @@ def test_each_precision_gives_its_logits(conversion: Conversion, checkpoint: Pat
     assert np.abs(fake - plain).mean() > 1e-3
     half = np.abs(run(conversion, "fp16")[0] - plain)
     assert 1e-6 < half.max() < 5e-3 * np.ptp(plain)
-    int8 = run(conversion, "int8")[0]
-    assert np.abs(int8 - fake).mean() < 0.2 * np.abs(fake - plain).mean()
+    for precision, share in zip(PRECISIONS[1:], (0.2, 2.0), strict=False):
+        int8 = run(conversion, precision)[0]
+        assert np.abs(int8 - fake).mean() < share * np.abs(fake - plain).mean()
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_probabilities_are_at_the_checkpoints_temperature_and_logits_are_raw(
     conversion: Conversion, precision: str
 ) -> None:
@@ -115,7 +119,7 @@ def test_int8_weights_are_stored_as_the_fake_quantized_ones(conversion: Conversi
 
 def test_the_manifest_says_what_was_quantized(conversion: Conversion) -> None:
     manifest = Bundle.open(conversion.bundle.path).manifest
-    assert list(manifest.models) == ["fp32", "fp16", "int8"]
+    assert list(manifest.models) == ["fp32", *PRECISIONS]
     assert manifest.quantization is not None
     assert manifest.quantization["ranges"] == "made up"
     # Besides the sensitive layers, those that the deploy form has merged with others.
@@ -136,6 +140,30 @@ def test_half_precision_is_half_but_for_its_islands(conversion: Conversion) -> N
             assert {kinds[name] for name in node.input if name in kinds} == {half}, node.name
         if node.op_type in ("LayerNormalization", "ReduceMean", "Sqrt") and node.name != "graph/ReduceMean":
             assert {kinds[name] for name in node.input if kinds.get(name) in (half, single)} == {single}, node.name
+
+
+@pytest.mark.skipif(not half_scales_work(), reason="this ONNX Runtime computes half-precision scales wrongly")
+def test_int8_in_half_precision_has_half_scales_and_float_islands(conversion: Conversion) -> None:
+    model = onnx.load(str(conversion.bundle.model("int8-fp16")))
+    assert model.opset_import[0].version == 20
+    types = element_types(model)
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MatMul", "QuantizeLinear"):
+            assert types[node.input[0]] == half, node.name
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert types[node.input[1]] == half, node.name
+        if node.op_type == "LayerNormalization":
+            assert types[node.input[0]] == single, node.name
+
+
+def test_an_onnx_runtime_that_computes_half_scales_wrongly_is_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", "1.28.2")
+    with pytest.raises(MissingDependencyError, match=r"onnxruntime 1\.28\.2 computes int8-fp16 models wrongly"):
+        convert(checkpoint, tmp_path / "B", input_kind="features", precisions=["int8-fp16"])
+    assert not (tmp_path / "B").exists()
 
 
 def test_a_wrong_model_is_refused(conversion: Conversion, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,7 +282,7 @@ def evaluate(model: onnx.ModelProto, x: FloatArray) -> FloatArray:
 
 def test_precisions_are_one_graph_in_other_types(conversion: Conversion, plain_model: onnx.ModelProto) -> None:
     expected = {node.name for node in plain_model.graph.node}
-    for precision in ("fp16", "int8"):
+    for precision in PRECISIONS:
         found = [node.name for node in onnx.load(str(conversion.bundle.model(precision))).graph.node]
         assert len(found) == len(set(found))
         assert expected <= set(found)

@@ -7,7 +7,7 @@ import pytest
 from mmn_edge.bundle import Bundle
 from mmn_edge.engines import EngineRecord
 from mmn_edge.errors import BundleError, EngineError, UsageError
-from mmn_edge.runtime.backend import find_engine, open_backend
+from mmn_edge.runtime.backend import find_engines, open_backend
 
 
 def record(precision: str, flavour: str = "tensorrt", onnx_sha256: str = "0") -> EngineRecord:
@@ -48,15 +48,15 @@ def test_what_is_not_there(small_bundle: Path) -> None:
             open_backend(bundle, name)
 
 
-def test_the_newest_engine_is_found(small_bundle: Path) -> None:
+def test_engines_are_found_the_newest_first(small_bundle: Path) -> None:
     bundle = Bundle.open(small_bundle)
-    assert find_engine(bundle) is None
+    assert not find_engines(bundle)
     engines = (record("fp16"), record("fp32", "tensorrt_rtx"), record("fp32"), record("int8", "tensorrt_rtx"))
     bundle = Bundle(bundle.path, replace(bundle.manifest, engines=engines))
-    assert find_engine(bundle) == engines[3]
-    assert find_engine(bundle, flavour="tensorrt") == engines[2]
-    assert find_engine(bundle, "fp16") == engines[0]
-    assert find_engine(bundle, "fp16", "tensorrt_rtx") is None
+    assert find_engines(bundle) == list(reversed(engines))
+    assert find_engines(bundle, flavour="tensorrt") == [engines[2], engines[0]]
+    assert find_engines(bundle, "fp16") == [engines[0]]
+    assert not find_engines(bundle, "fp16", "tensorrt_rtx")
 
 
 def test_an_engine_for_another_machine_is_told_of_and_left(small_bundle: Path) -> None:
@@ -66,7 +66,7 @@ def test_an_engine_for_another_machine_is_told_of_and_left(small_bundle: Path) -
     with open_backend(bundle, threads=1, on_note=notes.append) as backend:
         assert backend.name.startswith("onnxruntime")
     (note,) = notes
-    assert note.startswith("the engine is not used, and ONNX Runtime runs the model instead: ")
+    assert note.startswith("no engine is used, and ONNX Runtime runs the model instead: ")
     assert "\n" not in note
     with open_backend(bundle, "onnxruntime", threads=1, on_note=notes.append):
         assert len(notes) == 1  # what was asked for by name is no news
