@@ -105,12 +105,12 @@ def profile(
                     model.run(inputs[batch])
                     spent[batch].append((time.perf_counter() - began) * 1e3)
                 pending = [b for b in pending if len(spent[b]) < MINIMUM_RUNS or sum(spent[b]) < seconds * 1e3]
-            name = model.name
+            name, ran = model.name, model.precision
         for batch in batches:
             p50, p90, p99 = percentiles(spent[batch])
             yield Latency(
                 backend=name,
-                precision=precision or bundle.default_precision,
+                precision=ran,
                 threads=count,
                 batch=batch,
                 runs=len(spent[batch]),

@@ -14,7 +14,7 @@ from mmn_edge.architecture import parse_options
 from mmn_edge.cli import engines
 from mmn_edge.cli.advisor import AUTO, advise
 from mmn_edge.cli.engines import EngineRequest, engine_options
-from mmn_edge.cli.options import numbers
+from mmn_edge.cli.options import backend_option, numbers, precision_option
 from mmn_edge.errors import UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
@@ -241,17 +241,15 @@ def _report(result: Conversion) -> None:
 @click.argument("bundle_path", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
 @click.option("--batch", default="1,2,4,8", show_default=True, help="Windows in a call, comma-separated.")
 @click.option("--threads", default=None, help="Thread counts, comma-separated.  [default: the backend's]")
-@click.option(
-    "--precision",
-    metavar="NAME",
-    help="Which of the bundle's models: fp32, fp16, int8.  [default: the advised one, or fp32]",
-)
+@backend_option
+@precision_option
 @click.option("--seconds", default=2.0, show_default=True, help="Time spent on each setting.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def profile(
     bundle_path: Path | None,
     batch: str,
     threads: str | None,
+    backend: str | None,
     precision: str | None,
     seconds: float,
     as_json: bool,
@@ -265,14 +263,14 @@ def profile(
     Examples:
       mmn-edge profile model.bundle
       mmn-edge profile model.bundle --precision int8
+      mmn-edge profile model.bundle --backend tensorrt --precision fp16
       mmn-edge profile model.bundle --batch 1,4,16 --threads 1,2 --json > profile.json
     """
     from mmn_edge import machine
-    from mmn_edge.bundle import Bundle
     from mmn_edge.cli.options import find_bundle
     from mmn_edge.runtime.profiler import profile as measure
 
-    bundle = Bundle.open(find_bundle(bundle_path))
+    bundle, precision = engines.ready(find_bundle(bundle_path), backend, precision)
     batches = numbers(batch, "--batch")
     counts: list[int | None] = [*numbers(threads, "--threads")] if threads else [None]
     from rich.console import Console
@@ -284,6 +282,7 @@ def profile(
                 batches=batches,
                 threads=counts,
                 seconds=seconds,
+                backend=backend,
                 precision=precision,
                 on_setting=lambda count: status.update(f"measuring with {count or 'default'} threads"),
             )

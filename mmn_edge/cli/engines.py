@@ -17,8 +17,9 @@ from mmn_edge.tensorrt_module import device_facts, load_tensorrt
 
 if TYPE_CHECKING:
     from mmn_edge.convert.engine import Build, EngineOptions
+    from mmn_edge.runtime.backend import Backend
 
-__all__ = ["EngineRequest", "build", "check", "engine_options", "ready_engine"]
+__all__ = ["EngineRequest", "build", "check", "engine_options", "open_ready", "ready", "ready_engine"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -136,7 +137,12 @@ def check(request: EngineRequest) -> None:
 
 
 def build(
-    path: Path, request: EngineRequest, precisions: Sequence[str] | None = None, *, flavour: str | None = None
+    path: Path,
+    request: EngineRequest,
+    precisions: Sequence[str] | None = None,
+    *,
+    flavour: str | None = None,
+    err: bool = False,
 ) -> Bundle:
     """Build engines of a bundle's models with a progress bar, and print what came out.
 
@@ -145,6 +151,7 @@ def build(
         request: How to build.
         precisions: Models to build engines of; None means all but fp32, or fp32 where there is nothing else.
         flavour: One of :data:`mmn_edge.engines.FLAVOURS`; None means the request's.
+        err: Print to standard error; standard output then belongs to what is done with the engine.
 
     Raises:
         MissingDependencyError: TensorRT is not installed.
@@ -172,8 +179,8 @@ def build(
             on_progress=on_progress,
         )
         for built in builds:
-            progress.stop()  # what follows is for standard output
-            _report(path, built)
+            progress.stop()  # what follows may be for standard output
+            _report(path, built, err=err)
             progress.reset(task)
             progress.start()
     return Bundle.open(path)
@@ -207,23 +214,69 @@ def ready_engine(path: Path, precision: str, flavour: str | None = None, *, batc
         f"building the {precision} engine of {path} for {facts.device}, once; this can take minutes ({reason})",
         err=True,
     )
-    return build(path, EngineRequest(max_batch=batch), [precision], flavour=flavour).engine(precision, flavour)
+    return build(path, EngineRequest(max_batch=batch), [precision], flavour=flavour, err=True).engine(
+        precision, flavour
+    )
 
 
-def _report(path: Path, built: Build) -> None:
+def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundle, str | None]:
+    """A bundle to run, with the engine that a backend for engines needs: built now where none fits.
+
+    Returns:
+        The bundle, and the precision to run: the one asked for, or the advised one, or that of the newest engine, or
+        fp16, or fp32.
+
+    Raises:
+        MissingDependencyError: TensorRT or PyCUDA is not installed, and one of them is needed.
+        BundleError: The bundle is not sound, or an engine cannot be built.
+    """
+    from mmn_edge.runtime.backend import ENGINE_BACKENDS, find_engines
+
+    flavour = ENGINE_BACKENDS.get(backend or "")
+    if flavour is None:
+        return Bundle.open(path), precision
+    from mmn_edge.runtime.cuda import load_driver
+
+    load_tensorrt(flavour)
+    load_driver()  # or minutes would be spent on an engine that nothing runs
+    bundle = Bundle.open(path, repair=True)
+    if precision is None:
+        manifest, built = bundle.manifest, find_engines(bundle, flavour=flavour)
+        precision = "fp16" if "fp16" in manifest.models else bundle.default_precision
+        if manifest.advice is not None:
+            precision = manifest.advice.precision
+        elif built:
+            precision = built[0].precision
+    ready_engine(path, precision, flavour)
+    return Bundle.open(path), precision
+
+
+def open_ready(
+    path: Path, backend: str | None, *, precision: str | None, threads: int | None
+) -> tuple[Bundle, Backend]:
+    """A bundle and its backend, not yet loaded; on the way an engine may be built. Notes go to standard error."""
+    from mmn_edge.runtime.backend import open_backend
+
+    bundle, precision = ready(path, backend, precision)
+    note = functools.partial(click.echo, err=True)
+    return bundle, open_backend(bundle, backend, precision=precision, threads=threads, on_note=note)
+
+
+def _report(path: Path, built: Build, *, err: bool) -> None:
     """Print where the engine is, what it is for, and what it computes in which type."""
     record, kernels = built.record, built.kernels
     size = (path / record.file).stat().st_size
     target = record.device or f"compute capability {', '.join(record.compute_capabilities)}"
     click.echo(
         f"built {path / record.file}: {size / 1e6:.1f} MB in {built.seconds:.0f} s, {record.flavour} {record.tensorrt} "
-        f"for {target}, {record.batch[0]} to {record.batch[2]} windows"
+        f"for {target}, {record.batch[0]} to {record.batch[2]} windows",
+        err=err,
     )
     head, *body = kernels.rows()
     for row in (head, *body):
-        click.echo(f"  {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:]))
+        click.echo(f"  {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:]), err=err)
     if kernels.unseen and not body:
-        click.echo("  this TensorRT's log does not list its kernels")
+        click.echo("  this TensorRT's log does not list its kernels", err=err)
     elif kernels.unseen:
         click.echo(f"  not found among the kernels: {', '.join(kernels.unseen)}", err=True)
     for line in kernels.wrong:

@@ -11,6 +11,7 @@ import click
 from mmn_edge import presets
 from mmn_edge.architecture import parse_options
 from mmn_edge.cli import terminal
+from mmn_edge.cli.options import backend_option
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.evaluation import BATCH, DEPLOYED, PROTOCOLS
 from mmn_edge.preprocess import STREAMS
@@ -27,7 +28,7 @@ __all__ = ["evaluate"]
 @click.option("--split", help="Its split.  [default: val, or test, or all clips]")
 @click.option("--layout", metavar="NAME", help="The data's layout, where the data set does not say it.")
 @click.option("--precision", help="Which of a bundle's models; all for each of them.  [default: fp32]")
-@click.option("--backend", metavar="NAME", help="What runs a bundle.  [default: ONNX Runtime]")
+@backend_option
 @click.option("--preset", metavar="NAME", help=f"What a checkpoint is: {', '.join(presets.PRESETS)}.")
 @click.option(
     "--stream",

@@ -9,7 +9,7 @@ import click
 from mmn_edge.bundle import MANIFEST, bundle_files
 from mmn_edge.errors import UsageError
 
-__all__ = ["find_bundle", "model_option", "numbers"]
+__all__ = ["backend_option", "find_bundle", "model_option", "numbers", "precision_option"]
 
 model_option = click.option(
     "-m",
@@ -17,6 +17,19 @@ model_option = click.option(
     type=click.Path(path_type=Path),
     envvar="MMN_EDGE_MODEL",
     help="The bundle to use.  [default: $MMN_EDGE_MODEL, or the only bundle in this folder]",
+)
+
+backend_option = click.option(
+    "--backend",
+    metavar="NAME",
+    help="What runs a bundle: tensorrt, tensorrt-rtx, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt or "
+    "onnxruntime-tensorrt-rtx.  [default: the bundle's engine where it fits this machine, else onnxruntime]",
+)
+
+precision_option = click.option(
+    "--precision",
+    metavar="NAME",
+    help="Which of the bundle's models: fp32, fp16, int8.  [default: the advised one, or the newest engine's, or fp32]",
 )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge.cli.options import find_bundle, model_option
+from mmn_edge.cli.options import backend_option, find_bundle, model_option, precision_option
 from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
       mmn-edge run --camera 0
       mmn-edge run --model model.bundle talk.avi --json > predictions.jsonl
       mmn-edge run --model model.bundle session.jsonl --speed 1
+      mmn-edge run --model model.bundle --camera 0 --backend tensorrt
       sensor | mmn-edge run --model model.bundle -
       mmn-edge run --model build/demo/demo.bundle synthetic:seconds=30
     """
@@ -70,13 +71,9 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     metavar="SECONDS",
     help="Stop after this much of the stream.",
 )
-@click.option("--backend", metavar="NAME", help="What runs the model.  [default: onnxruntime]")
-@click.option(
-    "--precision",
-    metavar="NAME",
-    help="Which of the bundle's models: fp32, fp16, int8.  [default: the advised one, or fp32]",
-)
-@click.option("--threads", type=click.IntRange(1, 256), help="Threads of the backend.")
+@backend_option
+@precision_option
+@click.option("--threads", type=click.IntRange(1, 256), help="Threads of ONNX Runtime on the CPU.")
 def run(
     source: str | None,
     camera: int | None,
@@ -90,8 +87,7 @@ def run(
     threads: int | None,
 ) -> None:
     """See the decorator: the help text shares a paragraph with record."""
-    from mmn_edge.bundle import Bundle
-    from mmn_edge.runtime.backend import open_backend
+    from mmn_edge.cli.engines import open_ready
     from mmn_edge.runtime.recognizer import Recognizer
     from mmn_edge.runtime.sink import JsonLinesSink, TableSink
     from mmn_edge.runtime.sources import open_source
@@ -99,11 +95,11 @@ def run(
     name = _source_name(source, camera)
     stream = open_source(name, speed=speed)
     _keep_apart(name, output)
-    bundle = Bundle.open(find_bundle(model))
+    bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads)
     summary = _Summary()
     failure = None
     with ExitStack() as stack:
-        loaded = stack.enter_context(open_backend(bundle, backend, precision=precision, threads=threads))
+        loaded = stack.enter_context(ready)
         recognizer = Recognizer(bundle, loaded)
         if stream.layout is not None:
             recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened

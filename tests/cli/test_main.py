@@ -22,6 +22,7 @@ COMMANDS = [
     "record",
     "run",
     "train",
+    "verify",
 ]
 
 

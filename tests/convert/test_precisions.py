@@ -16,10 +16,8 @@ from mmn_edge.clips import read_clips
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import verification
 from mmn_edge.convert.conversion import Conversion, convert
-from mmn_edge.convert.deploy import deployed, merged_sites
+from mmn_edge.convert.deploy import merged_sites
 from mmn_edge.convert.element_types import element_types
-from mmn_edge.convert.exporter import export_onnx
-from mmn_edge.convert.graph import FeaturesGraph
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.quantized import Site, quantized
 from mmn_edge.convert.verification import compare_half, compare_int8
@@ -67,7 +65,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def conversion(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
     target = tmp_path_factory.mktemp("bundle") / "B"
-    return convert(checkpoint, target, input_kind="features", precisions=PRECISIONS)
+    return convert(checkpoint, target, input_kind="features", precisions=["fp32", *PRECISIONS])
 
 
 def run(conversion: Conversion, precision: str) -> tuple[FloatArray, FloatArray]:
@@ -121,7 +119,7 @@ def test_int8_weights_are_stored_as_the_fake_quantized_ones(conversion: Conversi
 
 def test_the_manifest_says_what_was_quantized(conversion: Conversion) -> None:
     manifest = Bundle.open(conversion.bundle.path).manifest
-    assert list(manifest.models) == PRECISIONS
+    assert list(manifest.models) == ["fp32", *PRECISIONS]
     assert manifest.quantization is not None
     assert manifest.quantization["ranges"] == "made up"
     # Besides the sensitive layers, those that the deploy form has merged with others.
@@ -233,6 +231,49 @@ def test_half_batch_norms_survive_tiny_variances() -> None:
     assert [node.op_type for node in halved(model).graph.node] == ["Cast", "Conv", "Mul", "Add", "Relu", "Cast"]
 
 
+def test_half_statistics_survive_maps_that_hardly_vary() -> None:
+    # (x - mean) * (gain / deviation) with a deviation of 1e-7: the quotient is beyond half precision, the product is 1.
+    shape, statistic = ["N", 2, 8, 8], ["N", 2, 1, 1]
+    constants = {
+        "one": np.ones((2, 1, 1, 1), np.float32),
+        "gains": np.ones((2, 1, 1, 1), np.float32),
+        "shrink": np.float32(1e-7),
+        "axes": np.array([2, 3]),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "gains"], ["gain"], "gain/Conv", group=2),
+            helper.make_node("ReduceMean", ["x", "axes"], ["mean"], "graph/ReduceMean"),
+            helper.make_node("Sub", ["x", "mean"], ["centred"], "graph/Sub"),
+            helper.make_node("Mul", ["centred", "shrink"], ["small"], "graph/Mul"),
+            helper.make_node("Mul", ["small", "small"], ["squares"], "graph/Mul_2"),
+            helper.make_node("ReduceMean", ["squares", "axes"], ["variance"], "graph/ReduceMean_2"),
+            helper.make_node("Sqrt", ["variance"], ["deviation"], "graph/Sqrt"),
+            helper.make_node("Div", ["gain", "deviation"], ["quotient"], "graph/Div"),
+            helper.make_node("Mul", ["small", "quotient"], ["scaled"], "graph/Mul_3"),
+            helper.make_node("Conv", ["scaled", "one"], ["out"], "site/Conv", group=2),
+        ],
+        "statistics",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        value_info=[
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, statistic) for name in STATISTICS),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in MAPS),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    x = np.random.default_rng(0).normal(size=(1, 2, 8, 8)).astype(np.float32)
+    half = halved(model)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in half.graph.value_info}
+    assert {name for name, kind in kinds.items() if kind == TensorProto.FLOAT16} == {"gain"}
+    np.testing.assert_allclose(evaluate(half, x), evaluate(model, x), atol=5e-3)
+
+
+STATISTICS = ("mean", "variance", "deviation")
+MAPS = ("gain", "centred", "small", "squares", "quotient", "scaled")
+
+
 def evaluate(model: onnx.ModelProto, x: FloatArray) -> FloatArray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     output: FloatArray = session.run(None, {"x": x})[0]
@@ -253,9 +294,8 @@ def test_a_layer_that_the_graph_does_not_hold_cannot_be_int8(plain_model: onnx.M
 
 
 @pytest.fixture(scope="module")
-def plain_model(checkpoint: Path) -> onnx.ModelProto:
-    graph = FeaturesGraph(deployed(build_network(read_checkpoint(checkpoint)[0], OPTIONS, quantized=False))).eval()
-    return export_onnx(graph, graph.input_names, tuple(torch.from_numpy(x) for x in inputs(2).values()))
+def plain_model(conversion: Conversion) -> onnx.ModelProto:
+    return onnx.load(str(conversion.bundle.model("fp32")))
 
 
 def save_plain(path: Path) -> Path:
