@@ -86,6 +86,8 @@ class OnnxRuntimeBackend:
         if self._provider is CPU:
             check_half_scales(self._precision)
         onnxruntime = load_onnxruntime()
+        if self._provider is CPU:
+            check_half_scales(self._precision)
         wanted = self._provider.names[0]
         available = onnxruntime.get_available_providers()
         if wanted not in available:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def test_convert_builds_an_engine_of_a_bundle(path: Path) -> None:
 def test_convert_of_a_checkpoint_does_both(small_checkpoint: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
 
-    def convert(checkpoint: Path, target: Path, **options: object) -> Conversion:
-        seen.append((checkpoint, target, options["precisions"]))
+    def convert(checkpoints: Sequence[Path], target: Path, **options: object) -> Conversion:
+        seen.append((tuple(checkpoints), target, options["precisions"]))
         return Conversion(Bundle.open(path), "synthetic", {}, {})
 
     monkeypatch.setattr(conversion_module, "convert", convert)
@@ -59,7 +60,7 @@ def test_convert_of_a_checkpoint_does_both(small_checkpoint: Path, path: Path, m
     result = invoke("convert", small_checkpoint, "-o", "B", *options)
     assert result.exit_code == 0, result.output
     request = EngineRequest(compute_capability="SM86")
-    assert seen == [(small_checkpoint, Path("B"), ["fp16"]), (Path("B"), request, ["fp16"])]
+    assert seen == [((small_checkpoint,), Path("B"), ["fp16"]), (Path("B"), request, ["fp16"])]
     assert request.options() == EngineOptions(compute_capabilities=("SM86",))
 
 

@@ -55,3 +55,20 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     with pytest.raises(BundleError, match="cannot load"), OnnxRuntimeBackend(tmp_path / "bad.onnx"):
         pass
+
+
+def test_a_version_that_computes_half_scales_wrongly_runs_no_int8_fp16(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Bundle.open(small_bundle).model()
+    monkeypatch.setattr(onnxruntime, "__version__", "1.23.2")
+    with (
+        pytest.raises(MissingDependencyError, match=r"1\.23\.2 computes int8-fp16 models wrongly"),
+        OnnxRuntimeBackend(model, precision="int8-fp16"),
+    ):
+        pass
+    with OnnxRuntimeBackend(model, precision="int8"):
+        pass
+    monkeypatch.setattr(onnxruntime, "__version__", "1.30.0")
+    with OnnxRuntimeBackend(model, precision="int8-fp16"):
+        pass
