@@ -27,6 +27,7 @@ BACKENDS = (
     "onnxruntime-cuda",
     "onnxruntime-tensorrt",
     "onnxruntime-tensorrt-rtx",
+    "openvino",
     *ENGINE_BACKENDS,
 )
 
@@ -110,6 +111,10 @@ def open_backend(
     if reasons:
         on_note(f"no engine is used, and ONNX Runtime runs the model instead: {reasons[0]}")
     chosen = precision or bundle.default_precision
+    if name == "openvino":
+        from mmn_edge.runtime.openvino_backend import OpenVinoBackend
+
+        return OpenVinoBackend(bundle.model(chosen), precision=chosen, threads=threads)
     return OnnxRuntimeBackend(
         bundle.model(chosen), precision=chosen, threads=threads, provider=PROVIDERS[name or "onnxruntime"]
     )

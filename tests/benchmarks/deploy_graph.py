@@ -42,6 +42,8 @@ from mmn_edge.convert.deploy import deployed, merged_sites
 from mmn_edge.convert.exporter import export_onnx, save_onnx
 from mmn_edge.convert.graph import KeypointsGraph, window_index
 from mmn_edge.convert.quantized import quantized, quantized_layers
+from mmn_edge.errors import MissingDependencyError
+from mmn_edge.extras import load_openvino
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites
 from mmn_edge.preprocess import Preprocessing
@@ -128,7 +130,7 @@ class Subject:
 
     def flops(self) -> int:
         """Of one window, in the network as it was trained."""
-        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False) as counter:
             self.graph(deploy=False)(torch.from_numpy(self.windows[:1]))
         return int(counter.get_total_flops())
 
@@ -207,8 +209,8 @@ def ort_call(path: Path, window: Array, threads: int) -> Call:
 
 def openvino_call(path: Path, window: Array, threads: int) -> Call | None:
     try:
-        import openvino
-    except ImportError:
+        openvino = load_openvino()
+    except MissingDependencyError:
         return None
     core = openvino.Core()
     model = core.read_model(str(path))
