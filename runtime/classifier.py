@@ -57,4 +57,5 @@ def open_classifier(
             input=manifest.input,
             temperature=manifest.temperature,
             run=run,
+            streams=" + ".join(entry["stream"] for entry in manifest.streams) or None,
         )

@@ -21,6 +21,7 @@ from mmn_edge.errors import UsageError
 from mmn_edge.network import MMN
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.runtime.backend import open_backend
+from mmn_edge.runtime.classifier import open_classifier
 
 ARCH = Architecture(num_classes=32, num_joints=22, width=16, depth=1, mlp_width=32, num_frames=16)
 OPTIONS = {"num_frames": 16}
@@ -89,6 +90,11 @@ def test_both_networks_are_told_apart_in_the_graph(conversion: Conversion) -> No
     assert [value.name for value in graph.input] == ["keypoints"]
     sites = {site_of(node.name) for node in graph.node}
     assert {"joint.MFM.0.blocks.0.proj", "bone.MFM.0.blocks.0.proj", "bone.head"} <= sites
+
+
+def test_a_classifier_says_both_streams(conversion: Conversion) -> None:
+    with open_classifier(conversion.bundle) as classifier:
+        assert classifier.stream == "joint + bone"
 
 
 def test_profile_takes_such_a_bundle(conversion: Conversion) -> None:
