@@ -310,7 +310,7 @@ def report(calls: Mapping[str, Call], sizes: tuple[int, ...], threads: int) -> N
 def memory(subject: Subject) -> None:
     """Peak resident memory of a process that does nothing but run the network, and of one that runs next to nothing."""
     code = """
-import resource, sys
+import sys
 import numpy, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.log_severity_level = 1, 3
@@ -318,7 +318,9 @@ session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExec
 feed = {i.name: numpy.ones([1 if isinstance(d, str) else d for d in i.shape], "float32") for i in session.get_inputs()}
 for _ in range(20):
     session.run(None, feed)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Of /proc, because getrusage counts what the process was before it became this program.
+status = open("/proc/self/status").read()
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
     with tempfile.TemporaryDirectory() as folder:
         floor = Path(folder) / "floor.onnx"
