@@ -6,7 +6,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -14,13 +14,15 @@ import torch
 
 import mmn_edge
 from mmn_edge import clips, layouts, presets
+from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
 from mmn_edge.convert.deploy import DeployNetwork, deployed, merged_sites
 from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts, save_onnx
-from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph, window_index
+from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.lint import lint
-from mmn_edge.convert.quantized import quantized, quantized_layers
+from mmn_edge.convert.members import Member, check_members, read_member, shares
+from mmn_edge.convert.quantized import Site, quantized, quantized_layers
 from mmn_edge.convert.verification import (
     Verification,
     compare,
@@ -28,12 +30,10 @@ from mmn_edge.convert.verification import (
     compare_int8,
 )
 from mmn_edge.errors import LayoutError, UsageError
-from mmn_edge.extras import load_onnxruntime
-from mmn_edge.files import sha256
-from mmn_edge.identity import described_options, described_temperature, identify
-from mmn_edge.network import MMN, build_network, read_checkpoint
+from mmn_edge.extras import check_half_scales, half_scales_work, load_onnxruntime
+from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
-from mmn_edge.preprocess import STREAMS, Preprocessing, fill_missing
+from mmn_edge.preprocess import Preprocessing, fill_missing
 from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
 from mmn_edge.windows import as_features, sample_windows, window_of
@@ -41,12 +41,15 @@ from mmn_edge.windows import as_features, sample_windows, window_of
 __all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
 
 INPUTS = ("keypoints", "features")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "int8", "int8-fp16")
+"""``int8-fp16`` has half precision around its int8 products, ``int8`` float32."""
+
 MAX_DATA_WINDOWS = 64
 MAX_CALIBRATION_WINDOWS = 256
 BATCH = 32
 
-Graph = FeaturesGraph | KeypointsGraph
+Graph = FeaturesGraph | KeypointsGraph | StreamsGraph
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,11 @@ class Conversion:
 
 
 def convert(
-    checkpoint: Path,
+    checkpoint: Path | Sequence[Path],
     output: Path,
     *,
     preset: str | None = None,
-    stream: str | None = None,
+    stream: str | Sequence[str] | None = None,
     input_kind: str = "keypoints",
     options: Mapping[str, Any] | None = None,
     window_seconds: float | None = None,
@@ -80,16 +83,19 @@ def convert(
     precisions: Sequence[str] | None = None,
     calibration: Path | None = None,
     split: str | None = None,
+    weights: Sequence[float] | None = None,
+    temperature: float | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Conversion:
-    """Convert a checkpoint, ours or the authors', to a bundle at ``output``.
+    """Convert a checkpoint, ours or the authors', to a bundle at ``output``; several become one model.
 
     Args:
         checkpoint: A state dict, or a checkpoint of ``mmn-edge train`` or ``quantize``, which describes itself.
+            Several, each of another stream, become one graph that gives the weighted sum of their logits.
         output: The bundle's folder; an earlier bundle there is replaced at the very end.
         preset: Layout, classes and window by name; None takes the checkpoint's own description, or guesses from
             its shapes.
-        stream: The stream it was trained on; None takes the checkpoint's description, or ``"joint"``.
+        stream: The stream it was trained on, or that of each; None takes the checkpoint's description, or ``"joint"``.
         input_kind: One of :data:`INPUTS`.
         options: Architecture options that shapes cannot tell.
         window_seconds: Length of the live window; None means the preset's.
@@ -99,6 +105,9 @@ def convert(
             all that can be made.
         calibration: A data set from which int8 ranges of a plain checkpoint are taken.
         split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
+        weights: Of the logits of several checkpoints; None means their mean.
+        temperature: What logits are divided by before the softmax; None means the checkpoint's own, and 1 for several,
+            because what was fitted for each alone does not fit their sum.
         progress: Called with each step's name.
 
     Raises:
@@ -110,79 +119,97 @@ def convert(
     """
     if input_kind not in INPUTS:
         raise UsageError(f"unknown input {input_kind!r}: choose one of {', '.join(INPUTS)}")
-    if stream not in (None, *STREAMS):
-        raise UsageError(f"unknown stream {stream!r}: choose one of {', '.join(STREAMS)}")
+    checkpoints = [checkpoint] if isinstance(checkpoint, Path) else list(checkpoint)
+    streams = [stream] * len(checkpoints) if stream is None or isinstance(stream, str) else list(stream)
+    if len(streams) != len(checkpoints):
+        raise UsageError(f"{len(streams)} streams for {len(checkpoints)} checkpoints: name one for each, or none")
+    if temperature is not None and not 0 < temperature < float("inf"):
+        raise UsageError(f"a temperature of {temperature:g} is no positive number")
     check_replaceable(output)
     progress("reading the checkpoint")
-    state, description = read_checkpoint(checkpoint)
-    options = {**described_options(description), **(options or {})}
-    network = build_network(state, options, origin=str(checkpoint), quantized=False)
-    arch = network.arch
-    identity = identify(arch, description, preset=preset, stream=stream, origin=checkpoint)
+    members = [
+        read_member(path, preset=preset, stream=name, options=options)
+        for path, name in zip(checkpoints, streams, strict=True)
+    ]
+    first = members[0]
+    parts = shares(weights, len(members))
+    if len(members) > 1:
+        check_members(members)
+        if input_kind != "keypoints":
+            raise UsageError("several checkpoints share one input of keypoints: leave --input features out")
+    arch, identity, layout = first.network.arch, first.identity, first.identity.layout
     window = Window(
         arch.num_frames,
         identity.window.seconds if window_seconds is None else window_seconds,
         identity.window.stride if window_stride is None else window_stride,
     )
-    layout = identity.layout
     if layout is None and input_kind == "keypoints":
         raise LayoutError(
-            f"{checkpoint} has {arch.num_joints} joints and {arch.num_classes} classes, and no preset is known for "
+            f"{first.path} has {arch.num_joints} joints and {arch.num_classes} classes, and no preset is known for "
             f"that: name one with --preset ({', '.join(presets.PRESETS)}), give --model-option num_people=.. if "
             "several persons share its joints, or use --input features"
         )
-    preprocessing = identity.preprocessing(arch)
-    temperature = described_temperature(description, checkpoint)
-    fake = build_network(state, options, origin=str(checkpoint))
-    wanted = _precisions(precisions, bool(quantized_sites(fake)), calibration)
+    if temperature is None:
+        temperature = first.temperature if len(members) == 1 else 1.0
+    wanted = _precisions(precisions, all(quantized_sites(member.fake) for member in members), calibration)
 
     quantization: dict[str, Any] = {}
-    if "int8" in wanted:
-        quantization = {"ranges": "of the checkpoint", **_mapping(description.get("quantization"))}
+    layers: Mapping[str, Site] = {}
+    if any(map(_is_int8, wanted)):
+        quantization = {"ranges": "of the checkpoint", **_mapping(first.description.get("quantization"))}
         if calibration is not None:
             progress("calibrating int8 ranges")
             split = split or ("train" if "train" in clips.splits(calibration) else None)
-            windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, network, layout)
-            _calibrate(fake, windows, preprocessing)
+            windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, arch, layout)
+            for member in members:
+                _calibrate(member.fake, windows, member.preprocessing)
             quantization = {
                 "ranges": f"post-training, {len(windows)} clips of {calibration.name}" + (f":{split}" if split else "")
             }
-        enable(fake, set(quantized_sites(fake)).difference(merged_sites(network)))
-        quantization["kept"] = [name for name in sites(fake) if name not in quantized_layers(fake)]
+        for member in members:
+            enable(member.fake, set(quantized_sites(member.fake)).difference(merged_sites(member.network)))
+        layers = _by_stream(members, lambda member: quantized_layers(member.fake))
+        quantization["kept"] = [
+            name for name in _by_stream(members, lambda member: dict.fromkeys(sites(member.fake))) if name not in layers
+        ]
 
     progress("gathering windows to verify with")
     source = data or calibration
     if source is None:
         windows, data_name = sample_windows(arch), "synthetic motion"
     else:
-        windows = _data_windows(source, None if data else split, MAX_DATA_WINDOWS, network, layout)
+        windows = _data_windows(source, None if data else split, MAX_DATA_WINDOWS, arch, layout)
         data_name = str(source)
     inputs = {"keypoints": windows}
     if input_kind == "features":
-        inputs = as_features(windows, preprocessing, arch.num_people)
+        inputs = as_features(windows, first.preprocessing, arch.num_people)
     example = tuple(torch.from_numpy(x[:2]) for x in inputs.values())
 
-    def graph(network: MMN | DeployNetwork) -> Graph:
-        if input_kind == "keypoints":
-            return KeypointsGraph(network, preprocessing, temperature=temperature).eval()
-        return FeaturesGraph(network, temperature=temperature).eval()
+    def graph(networks: Sequence[MMN | DeployNetwork]) -> Graph:
+        if input_kind == "features":
+            return FeaturesGraph(networks[0], temperature=temperature).eval()
+        if len(members) == 1:
+            return KeypointsGraph(networks[0], first.preprocessing, temperature=temperature).eval()
+        streams = {
+            member.identity.stream: (network, member.preprocessing, part)
+            for member, network, part in zip(members, networks, parts, strict=True)
+        }
+        return StreamsGraph(streams, temperature=temperature).eval()
 
-    plain = graph(network)
+    plain = graph([member.network for member in members])
+    index_t = window_index(arch.num_frames) if input_kind == "keypoints" else None
+    deploy = graph([deployed(member.network, index_t) for member in members])
     verifications: dict[str, Verification] = {}
     operators: dict[str, Mapping[str, int]] = {}
     with write_bundle(output) as writer:
         progress("exporting to ONNX")
-        index_t = window_index(arch.num_frames) if input_kind == "keypoints" else None
-        deploy = graph(deployed(network, index_t))
         exported = export_onnx(deploy, deploy.input_names, example)
         for precision in wanted:
             model = writer.folder / _file(precision)
-            derived = exported
-            if precision == "fp16":
-                derived = halved(exported)
-            elif precision == "int8":
-                derived = quantized(exported, quantized_layers(fake))
-            report = lint(derived, quantization["kept"] if precision == "int8" else (), precision=precision)
+            derived = halved(exported) if precision.endswith("fp16") else exported
+            if _is_int8(precision):
+                derived = quantized(derived, layers)
+            report = lint(derived, quantization["kept"] if _is_int8(precision) else (), precision=precision)
             save_onnx(derived, model)
             progress(f"verifying {precision} in ONNX Runtime against PyTorch")
             if precision == "fp32":
@@ -191,7 +218,14 @@ def convert(
                 verification = compare_half(plain, model, inputs, data=data_name)
             else:
                 quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
-                verification = compare_int8(graph(fake), plain, model, inputs, data=data_name)
+                verification = compare_int8(
+                    graph([member.fake for member in members]),
+                    plain,
+                    model,
+                    inputs,
+                    data=data_name,
+                    half=precision.endswith("fp16"),
+                )
             verifications[precision] = verification
             operators[precision] = operator_counts(model)
         writer.finish(
@@ -201,12 +235,16 @@ def convert(
                 layout=layout.name if layout else None,
                 joints=layout.joints if layout else (),
                 window=window,
-                preprocessing=preprocessing if layout else None,
+                preprocessing=first.preprocessing if layout else None,
                 input=input_kind,
-                inputs=_input_specs(input_kind, network),
+                inputs=_input_specs(input_kind, arch),
                 outputs=_output_specs(arch.num_classes, temperature),
                 models={precision: _file(precision) for precision in wanted},
-                source={"file": checkpoint.name, "sha256": sha256(checkpoint)},
+                source=first.source,
+                streams=[
+                    {"stream": member.identity.stream, "weight": part, **member.source}
+                    for member, part in zip(members, parts, strict=True)
+                ],
                 tools=_tools(),
                 verification={name: verification.to_dict() for name, verification in verifications.items()},
                 temperature=temperature,
@@ -214,6 +252,19 @@ def convert(
             )
         )
     return Conversion(Bundle.open(output), identity.preset, verifications, operators)
+
+
+def _is_int8(precision: str) -> bool:
+    return precision.startswith("int8")
+
+
+def _by_stream(members: Sequence[Member], of: Callable[[Member], Mapping[str, _Value]]) -> dict[str, _Value]:
+    """What ``of`` says of each member's layers, by their sites in the graph: several streams are prefixes."""
+    return {
+        f"{member.identity.stream}.{name}" if len(members) > 1 else name: value
+        for member in members
+        for name, value in of(member).items()
+    }
 
 
 def _file(precision: str) -> str:
@@ -231,17 +282,21 @@ def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: P
     if requested is None:
         return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
     if list(requested) == ["auto"]:
-        return PRECISIONS if quantized or calibration is not None else PRECISIONS[:2]
+        possible = PRECISIONS if half_scales_work() else PRECISIONS[:3]
+        return possible if quantized or calibration is not None else PRECISIONS[:2]
     unknown = [precision for precision in requested if precision not in PRECISIONS]
     if unknown or not requested:
         raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")
-    if "int8" in requested and not quantized and calibration is None:
+    int8 = any(map(_is_int8, requested))
+    if int8 and not quantized and calibration is None:
         raise UsageError(
             "int8 needs ranges, and this checkpoint has none: give clips to take them from with --calibration DATA, or "
             "convert a checkpoint of mmn-edge quantize or of quantization-aware training"
         )
-    if "int8" not in requested and calibration is not None:
+    if not int8 and calibration is not None:
         raise UsageError("--calibration is for int8, which is not among the precisions: leave one of the two out")
+    for precision in requested:
+        check_half_scales(precision)
     return tuple(precision for precision in PRECISIONS if precision in requested)
 
 
@@ -256,9 +311,10 @@ def _calibrate(network: MMN, windows: FloatArray, preprocessing: Preprocessing) 
     calibrate(network, [[x[start : start + BATCH] for x in features] for start in range(0, len(windows), BATCH)])
 
 
-def _data_windows(data: Path, split: str | None, limit: int, network: MMN, layout: layouts.Layout | None) -> FloatArray:
+def _data_windows(
+    data: Path, split: str | None, limit: int, arch: Architecture, layout: layouts.Layout | None
+) -> FloatArray:
     """Up to ``limit`` whole clips, spread over the data set, as windows ``(N, T, V, C)``."""
-    arch = network.arch
     found = clips.read_clips(data, split).clips
     chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
     shape = chosen[0].keypoints.shape
@@ -272,8 +328,7 @@ def _data_windows(data: Path, split: str | None, limit: int, network: MMN, layou
     return np.stack(windows).astype(np.float32)
 
 
-def _input_specs(kind: str, network: MMN) -> tuple[TensorSpec, ...]:
-    arch = network.arch
+def _input_specs(kind: str, arch: Architecture) -> tuple[TensorSpec, ...]:
     if kind == "keypoints":
         meaning = (
             "raw coordinates of one window in the data set's joint order (people-major where there are several), in "

@@ -135,7 +135,7 @@ class _Published(nn.Module):
         super().__init__()
         self.network = network
         with torch.no_grad():
-            index_t = window_index(network.arch.num_frames)
+            index_t = window_index(network.arch.num_frames).to(network.head.weight.dtype)
             self.register_buffer("positional", network.positional(index_t.unsqueeze(0)))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from mmn_edge.convert.lint import site_of
+from mmn_edge.convert.lint import HEAVY, site_of
 from mmn_edge.errors import BundleError
 from mmn_edge.extras import load_onnxruntime
 from mmn_edge.layer_drift import Layer, LayerDrift
@@ -140,20 +140,44 @@ def _layers(model: ModelProto, errors: Mapping[str, tuple[float, float]]) -> tup
         model: The reference.
         errors: Of each node compared, from :func:`_errors`.
     """
-    carried: dict[str, tuple[float, float]] = {}  # of a value: what the last nodes compared before it had
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    carried: dict[str, tuple[float, float]] = {}  # of a value: relative and absolute error, NaN where that is unknown
     layers = []
     for node in model.graph.node:
         came = [carried[name] for name in node.input if name in carried]
         inherited = max((relative for relative, _ in came), default=0.0)
+        together = _together(node, [absolute for _, absolute in came], constants)
         if node.name in errors:
             relative, absolute = here = errors[node.name]
-            if node.op_type in SUMS and absolute > 0:
-                together = math.sqrt(sum(other**2 for _, other in came)) * relative / absolute
-                inherited = inherited if math.isnan(together) else together
+            explained = together * relative / absolute if absolute > 0 else math.nan
+            if not math.isnan(explained):
+                joins = node.op_type in SUMS and len(came) > 1
+                inherited = explained if joins else max(inherited, explained)
             layers.append(Layer(node.name, relative, inherited))
         else:
-            # Whatever computes changes the scale, and with it the absolute error.
-            last = max((absolute for _, absolute in came), default=0.0) if node.op_type in MOVING else math.nan
-            here = inherited, last
+            here = inherited, together
         carried.update(dict.fromkeys(node.output, here))
     return tuple(layers)
+
+
+def _together(node: NodeProto, errors: Sequence[float], constants: Mapping[str, TensorProto]) -> float:
+    """The absolute error that its inputs' make of a node, taken for independent; NaN where that is unknown."""
+    if node.op_type in MOVING:
+        return max(errors, default=0.0)
+    if node.op_type in SUMS:
+        return math.sqrt(sum(error**2 for error in errors))
+    weights = [name for name in node.input[:2] if name in constants]
+    if node.op_type in HEAVY and len(weights) == 1:
+        return _gain(node, weights[0], constants) * max(errors, default=0.0)
+    return math.nan
+
+
+def _gain(node: NodeProto, name: str, constants: Mapping[str, TensorProto]) -> float:
+    """By how much a product with constant weights multiplies independent errors: the root of its weights' squares."""
+    weight = numpy_helper.to_array(constants[name]).astype(np.float64)
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    if node.op_type == "Conv":
+        terms = weight[0].size
+    else:
+        terms = weight.shape[-1] if transposed or name == node.input[0] else weight.shape[-2]
+    return math.sqrt(float(np.square(weight).mean()) * terms)

@@ -63,7 +63,7 @@ def lint(model: onnx.ModelProto, kept: Collection[str], *, precision: str = "int
     Args:
         model: Nodes named ``<site>/<operator>``, weights inside.
         kept: The sites whose products, and those of sites below, may be in a wider type than the precision's.
-        precision: ``"fp32"``, ``"fp16"`` or ``"int8"``.
+        precision: ``"fp32"``, ``"fp16"``, ``"int8"`` or ``"int8-fp16"``.
 
     Raises:
         VerificationError: A rule is broken; the message names the node.
@@ -117,9 +117,12 @@ class _Linter:
                     quantized.append(node.name)
                 elif half_precision:
                     half.append(node.name)
-                if not int8 and (self.precision == "int8" or (self.precision == "fp16" and not half_precision)):
+                narrow = int8 or self.precision == "fp32" or (self.precision == "fp16" and half_precision)
+                if not narrow:
                     self._check_kept(node)
                     kept.append(node.name)
+                    if self.precision == "int8-fp16" and not half_precision:
+                        raise VerificationError(f"{_name(node)} is in float32 among half precision")
         weights = {node.input[0] for node in dequantizers if node.input[0] in self.constants}
         return LintReport(len(quantizers), len(weights), tuple(quantized), tuple(half), tuple(kept))
 
@@ -233,7 +236,7 @@ class _Linter:
         """A product in a wider type than the precision's must be one that was kept on purpose."""
         site = f"{site_of(node.name)}."
         if not any(site.startswith(f"{kept}.") for kept in self.kept):
-            state = "quantized" if self.precision == "int8" else "in half precision"
+            state = "quantized" if self.precision.startswith("int8") else "in half precision"
             raise VerificationError(f"{_name(node)} is not {state}, and its layer is not among those kept on purpose")
 
 

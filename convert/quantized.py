@@ -1,4 +1,4 @@
-"""A float32 graph in int8: QuantizeLinear and DequantizeLinear around products, weights stored as int8.
+"""A graph in int8: QuantizeLinear and DequantizeLinear around products, weights stored as int8.
 
 Derived from the exported graph, node by node: the same nodes under the same names, and beside each product of a
 quantized layer the operators that TensorRT's explicit quantization reads. Weights are taken as they stand in the
@@ -23,6 +23,9 @@ from mmn_edge.network.quantization import LEVELS, Quantizer, quantized_sites
 from mmn_edge.skeleton import FloatArray
 
 __all__ = ["Site", "quantized", "quantized_layers"]
+
+HALF_SCALES = 19
+"""The opset that lets scales be of half precision."""
 
 SMALLEST = 1e-8
 """The least range: a scale must be positive, and the weights of a dead channel are all 0."""
@@ -54,7 +57,10 @@ def quantized_layers(network: MMN) -> dict[str, Site]:
 
 
 def quantized(model: onnx.ModelProto, layers: Mapping[str, Site]) -> onnx.ModelProto:
-    """A copy of a float32 model in which these layers' products have int8 operands.
+    """A copy of a model in which these layers' products have int8 operands.
+
+    Scales are of the type that the model's maps are of, and so is what comes out of the products: a model from
+    :func:`mmn_edge.convert.half.halved` stays in half precision around them.
 
     Args:
         model: Nodes named ``<site>/<operator>``, weights inside, as second operands.
@@ -84,6 +90,9 @@ def quantized(model: onnx.ModelProto, layers: Mapping[str, Site]) -> onnx.ModelP
         added[found[0].name] = nodes
     ordered = [part for node in graph.node for part in (*added.get(node.name, ()), node)]
     replace(graph, nodes=ordered)
+    if any(tensor.data_type == TensorProto.FLOAT16 for tensor in graph.initializer):
+        for entry in result.opset_import:  # no operator that is used here changed in it, but for its types
+            entry.version = max(entry.version, HALF_SCALES)
     return result
 
 
@@ -93,16 +102,18 @@ def _quantize(site: str, node: NodeProto, weight: FloatArray, layer: Site) -> tu
     if transposed is not None and transposed.i:
         # As [K, N], like the other products: TensorRT would not look for weights behind a transposition.
         weight, transposed.i = weight.T, 0
+    kind = weight.dtype
+    weight = weight.astype(np.float32)
     axis = 0 if node.op_type == "Conv" else weight.ndim - 1
     others = tuple(other for other in range(weight.ndim) if other != axis) if layer.per_channel else None
     scale = np.maximum(np.abs(weight).max(axis=others), np.float32(SMALLEST)) / np.float32(LEVELS)
     shaped = scale.reshape([-1 if other == axis else 1 for other in range(weight.ndim)]) if layer.per_channel else scale
     steps = np.round(weight / shaped).astype(np.int8)
     values = {
-        f"{site}.input_scale": np.float32(layer.amax) / np.float32(LEVELS),
+        f"{site}.input_scale": (np.float32(layer.amax) / np.float32(LEVELS)).astype(kind),
         f"{site}.input_zero": np.int8(0),
         f"{site}.weight_int8": np.ascontiguousarray(steps),
-        f"{site}.weight_scale": scale.astype(np.float32),
+        f"{site}.weight_scale": scale.astype(kind),
         f"{site}.weight_zero": np.zeros(scale.shape, np.int8),
     }
     input_scale, input_zero, weights, weight_scale, weight_zero = values

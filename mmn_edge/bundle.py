@@ -68,6 +68,7 @@ class Manifest:
         temperature: What the logits are divided by before they become probabilities, inside the models.
         quantization: For bundles with an int8 model: how its ranges were found, and the layers kept in float.
         source: File name and hash of the checkpoint.
+        streams: For each checkpoint in the model its stream, the weight of its logits, file name and hash.
         tools: Versions of what wrote the bundle.
         verification: What was compared, and the differences found.
         files: File name -> ``{"sha256", "bytes"}``; filled in by :func:`write_bundle`.
@@ -89,6 +90,7 @@ class Manifest:
     source: dict[str, Any]
     tools: dict[str, str]
     verification: dict[str, Any]
+    streams: list[dict[str, Any]] = field(default_factory=list)
     temperature: float = 1.0
     quantization: dict[str, Any] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -112,6 +114,7 @@ class Manifest:
             "architecture": self.architecture.to_dict(),
             "labels": self.labels.to_dict(),
             "source": self.source,
+            "streams": self.streams,
             "tools": self.tools,
             "verification": self.verification,
             "quantization": self.quantization,
@@ -139,6 +142,7 @@ class Manifest:
             architecture=Architecture.from_dict(values["architecture"]),
             labels=Labels.from_dict(values["labels"]),
             source=values["source"],
+            streams=values.get("streams", []),
             tools=values["tools"],
             verification=values["verification"],
             temperature=values.get("temperature", 1.0),

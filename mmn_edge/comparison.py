@@ -81,7 +81,7 @@ class Comparison:
                 classifier, keypoints, protocol=self.protocol, views=self.views, batch=batch, on_batch=on_batch
             )
             logits.append(found[:, order])
-        stream = classifier.preprocessing.stream
+        stream = classifier.stream
         self._note_temperature(classifier)
         trial = Trial(
             classifier.name, classifier.precision, stream, classifier.backend, logits[0], classifier.temperature

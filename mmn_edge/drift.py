@@ -155,6 +155,7 @@ LIMITS: Mapping[str, Limits] = {
     "fp32": Limits(max_lost=0.005, min_agreement=0.99, max_probability_difference=0.01),
     "fp16": Limits(max_lost=0.005, min_agreement=0.99, max_probability_difference=0.01),
     "int8": Limits(max_lost=0.005, min_agreement=0.97, max_probability_difference=None),
+    "int8-fp16": Limits(max_lost=0.005, min_agreement=0.97, max_probability_difference=None),
 }
 """By precision. Float32 has half precision's limits, because TensorRT may run it in TF32, with as short a mantissa.
 

@@ -53,11 +53,16 @@ DEFINITIONS = (
     (
         "where drift begins",
         "the first layer with an error over the threshold and over twice what the errors of its inputs explain: the "
-        "largest of them or, for sums and differences, their absolute errors as a part of the result",
+        "largest of them or, for sums and products with weights, what their absolute errors make of the result",
     ),
     ("adds", "the error that the layer's inputs do not explain, the two taken as independent"),
 )
 """Measures and what they mean, for readers of a report."""
+
+ONE_CLASS = (
+    "The reference takes all windows for one class, so that agreement says little: look at the probabilities, or give "
+    "clips of several classes with --data."
+)
 
 Table = tuple[list[str], list[list[str]]]
 """A header, and rows of text."""
@@ -160,11 +165,10 @@ def facts(report: DriftReport) -> list[str]:
     labelled = (
         "labelled" if report.windows.targets is not None else "without labels: agreement, not accuracy, is measured"
     )
-    classes = len(np.unique(ranking(report.reference.logits, 1)))
     where = [machine[key] for key in ("machine", "processor") if key in machine]
     return [
         f"{count} windows of {report.windows.name}, {labelled}.",
-        f"Reference: {report.reference.name} on {report.reference.backend}, which sees {classes} of "
+        f"Reference: {report.reference.name} on {report.reference.backend}, which sees {_classes(report)} of "
         f"{len(report.windows.labels)} classes in them.",
         f"On {', '.join(where)}, {machine.get('cores', '?')} cores.",
     ]
@@ -172,7 +176,13 @@ def facts(report: DriftReport) -> list[str]:
 
 def notes(report: DriftReport) -> list[str]:
     """What a reader of the numbers should know, a sentence each."""
-    return [*report.windows.notes, *report.notes, *report.unsure()]
+    alike = [ONE_CLASS] if _classes(report) == 1 else []
+    return [*report.windows.notes, *alike, *report.notes, *report.unsure()]
+
+
+def _classes(report: DriftReport) -> int:
+    """How many classes the reference sees in the windows."""
+    return len(np.unique(ranking(report.reference.logits, 1)))
 
 
 def verdict(report: DriftReport) -> str:

@@ -65,6 +65,7 @@ class Classifier:
         temperature: What its logits are divided by before they become probabilities.
         run: Inputs by name, of a batch, to logits ``(N, K)``; names and shapes are those of ``docs/bundle.md``.
         fitted_on: The clips that the temperature was fitted on, in words; None where nobody said it.
+        streams: In words, where it holds several networks; None where its stream is that of the preprocessing.
     """
 
     name: str
@@ -78,6 +79,12 @@ class Classifier:
     temperature: float
     run: Callable[[Mapping[str, FloatArray]], FloatArray]
     fitted_on: str | None = None
+    streams: str | None = None
+
+    @property
+    def stream(self) -> str:
+        """The stream or streams that it takes, in words."""
+        return self.streams or self.preprocessing.stream
 
 
 def predict(

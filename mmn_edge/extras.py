@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from types import ModuleType
 
 from mmn_edge.errors import MissingDependencyError
 
-__all__ = ["load_onnxruntime", "require"]
+__all__ = ["check_half_scales", "half_scales_work", "load_onnxruntime", "load_openvino", "require"]
+
+HALF_SCALES_FROM = (1, 30)
+"""Earlier ONNX Runtimes give wrong values, and no error, where scales are of half precision (tried: 1.23 to 1.32)."""
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
@@ -40,3 +44,37 @@ def load_onnxruntime() -> ModuleType:
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return importlib.import_module("onnxruntime")
+
+
+def load_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry, which reports every import to Google Analytics.
+
+    Where the package ``openvino_telemetry`` is absent, OpenVINO takes a stub of its own: so it is made to look absent,
+    unless it was imported before, which is then the user's own doing.
+
+    Raises:
+        MissingDependencyError: OpenVINO is not installed.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return require("openvino", extra="openvino", purpose="The backend openvino")
+
+
+def half_scales_work() -> bool:
+    """Whether this ONNX Runtime computes models of precision ``int8-fp16`` as they are meant."""
+    version = str(load_onnxruntime().__version__)
+    return tuple(int(part) for part in version.split(".")[:2]) >= HALF_SCALES_FROM
+
+
+def check_half_scales(precision: str) -> None:
+    """Refuse to run a model of precision ``int8-fp16`` in an ONNX Runtime that would compute it wrongly.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is too old for it.
+    """
+    if precision == "int8-fp16" and not half_scales_work():
+        oldest = ".".join(map(str, HALF_SCALES_FROM))
+        raise MissingDependencyError(
+            f"onnxruntime {load_onnxruntime().__version__} computes int8-fp16 models wrongly (engines do not): install "
+            f'a later one, which Python 3.10 does not have: pip install "onnxruntime>={oldest}"'
+        )

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["GROWTH", "THRESHOLDS", "Layer", "LayerDrift"]
 
-THRESHOLDS = {"fp16": 0.02, "int8": 0.4}
+THRESHOLDS = {"fp16": 0.05, "int8": 0.5, "int8-fp16": 0.5}
 """By precision, the error above which a layer may be where drift begins (``docs/verification.md``)."""
 
 GROWTH = 2.0
@@ -22,9 +22,9 @@ class Layer:
     Attributes:
         name: The node that gives it, ``<site>/<operator>``.
         error: The norm of the difference as a part of the norm of the reference; not finite where the value is not.
-        inherited: What its inputs' errors explain: the largest of theirs or, for sums and differences, their own
-            absolute errors as a part of the result. The difference of two frames is small beside the frames, so that
-            their rounding stays when what they have in common cancels.
+        inherited: What its inputs' errors explain: the largest of theirs or, for sums, differences and products with
+            weights, what their absolute errors make of the result. The difference of two frames is small beside the
+            frames, so that their rounding stays when what they have in common cancels.
     """
 
     name: str

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from mmn_edge.bundle import Bundle
 from mmn_edge.engines import FLAVOURS, EngineRecord
-from mmn_edge.errors import EngineError, MissingDependencyError, UsageError
+from mmn_edge.errors import UsageError
 from mmn_edge.skeleton import FloatArray
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BACKENDS", "ENGINE_BACKENDS", "Backend", "Output", "find_engine", "open_backend"]
+__all__ = ["BACKENDS", "ENGINE_BACKENDS", "Backend", "Output", "find_engines", "open_backend"]
 
 ENGINE_BACKENDS = {flavour.replace("_", "-"): flavour for flavour in FLAVOURS}
 """Name of a backend that runs engines -> the kind of engine."""
@@ -27,6 +27,7 @@ BACKENDS = (
     "onnxruntime-cuda",
     "onnxruntime-tensorrt",
     "onnxruntime-tensorrt-rtx",
+    "openvino",
     *ENGINE_BACKENDS,
 )
 
@@ -77,8 +78,8 @@ def open_backend(
 
     Args:
         bundle: The model.
-        name: One of :data:`BACKENDS`; None means the bundle's engine where it holds one that fits this machine, and
-            ONNX Runtime on the CPU otherwise.
+        name: One of :data:`BACKENDS`; None means the newest of the bundle's engines that fit this machine, and
+            ONNX Runtime on the CPU where there is none.
         precision: One of the bundle's models; None means the advised one where there is advice, else that of the
             newest engine where one is used, else :attr:`mmn_edge.bundle.Bundle.default_precision`.
         threads: Threads within an operator, of ONNX Runtime on the CPU; None means its default.
@@ -90,7 +91,8 @@ def open_backend(
         EngineError: It has no such engine.
     """
     from mmn_edge.runtime.onnxruntime_backend import PROVIDERS, OnnxRuntimeBackend
-    from mmn_edge.runtime.tensorrt_backend import TensorRTBackend, check_loadable
+    from mmn_edge.runtime.openvino_backend import OpenVinoBackend
+    from mmn_edge.runtime.tensorrt_backend import TensorRTBackend, why_not_loadable
 
     if name not in (None, *BACKENDS):
         raise UsageError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
@@ -98,27 +100,29 @@ def open_backend(
         precision = bundle.manifest.advice.precision
     if name in ENGINE_BACKENDS:
         flavour = ENGINE_BACKENDS[name]
-        record = find_engine(bundle, precision, flavour) or bundle.engine(
-            precision or bundle.default_precision, flavour
+        found = find_engines(bundle, precision, flavour)
+        return TensorRTBackend(
+            bundle, found[0] if found else bundle.engine(precision or bundle.default_precision, flavour)
         )
-        return TensorRTBackend(bundle, record)
-    found = find_engine(bundle, precision) if name is None else None
-    if found is not None:
-        try:
-            check_loadable(bundle, found)
-        except (EngineError, MissingDependencyError) as error:
-            on_note(f"the engine is not used, and ONNX Runtime runs the model instead: {error}")
-        else:
-            return TensorRTBackend(bundle, found)
+    reasons = []
+    for record in find_engines(bundle, precision) if name is None else ():
+        reasons.append(why_not_loadable(bundle, record))
+        if not reasons[-1]:
+            return TensorRTBackend(bundle, record)
+    if reasons:
+        on_note(f"no engine is used, and ONNX Runtime runs the model instead: {reasons[0]}")
     chosen = precision or bundle.default_precision
+    if name == "openvino":
+        return OpenVinoBackend(bundle.model(chosen), precision=chosen, threads=threads)
     return OnnxRuntimeBackend(
         bundle.model(chosen), precision=chosen, threads=threads, provider=PROVIDERS[name or "onnxruntime"]
     )
 
 
-def find_engine(bundle: Bundle, precision: str | None = None, flavour: str | None = None) -> EngineRecord | None:
-    """The engine of a bundle that was built last, of this precision and kind where they are given."""
-    for record in reversed(bundle.manifest.engines):
-        if precision in (None, record.precision) and flavour in (None, record.flavour):
-            return record
-    return None
+def find_engines(bundle: Bundle, precision: str | None = None, flavour: str | None = None) -> list[EngineRecord]:
+    """The engines of a bundle, of this precision and kind where they are given, the one built last first."""
+    return [
+        record
+        for record in reversed(bundle.manifest.engines)
+        if precision in (None, record.precision) and flavour in (None, record.flavour)
+    ]

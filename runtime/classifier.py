@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from mmn_edge import layouts
@@ -23,6 +23,7 @@ def open_classifier(
     backend: str | None = None,
     threads: int | None = None,
     name: str | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Classifier]:
     """Load one of a bundle's models; it is released when the block ends.
 
@@ -32,6 +33,7 @@ def open_classifier(
         backend: One of :data:`mmn_edge.runtime.backend.BACKENDS`; the default where None.
         threads: Threads within an operator; the backend's default where None.
         name: How tables call it; the bundle's path where None.
+        on_note: As for :func:`mmn_edge.runtime.backend.open_backend`.
 
     Raises:
         UsageError: No such backend.
@@ -39,7 +41,7 @@ def open_classifier(
     """
     manifest = bundle.manifest
     arch = manifest.architecture
-    with open_backend(bundle, backend, precision=precision, threads=threads) as runner:
+    with open_backend(bundle, backend, precision=precision, threads=threads, on_note=on_note) as runner:
 
         def run(inputs: Mapping[str, FloatArray]) -> FloatArray:
             return runner.run(inputs).logits
@@ -55,4 +57,5 @@ def open_classifier(
             input=manifest.input,
             temperature=manifest.temperature,
             run=run,
+            streams=" + ".join(entry["stream"] for entry in manifest.streams) or None,
         )

@@ -41,18 +41,17 @@ class CudaGraph:
     def __init__(self, cuda: Any, stream: int, enqueue: Callable[[], None]) -> None:
         self._cuda = cuda
         self._stream = cuda.CUstream(stream)
-        self._exec: Any = None
         # Thread-local: what other threads of the process do with CUDA meanwhile is no part of it and no error.
         mode = cuda.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
-        self._checked(cuda.cuStreamBeginCapture(self._stream, mode))
+        self._call("cuStreamBeginCapture", self._stream, mode)
         try:
             enqueue()
         except Exception as error:
             cuda.cuStreamEndCapture(self._stream)  # a failed capture is ended, too, or the stream stays unusable
             raise GraphError(str(error)) from error
-        graph = self._checked(cuda.cuStreamEndCapture(self._stream))
+        graph = self._call("cuStreamEndCapture", self._stream)
         try:
-            self._exec = self._checked(cuda.cuGraphInstantiate(graph, 0))
+            self._exec = self._call("cuGraphInstantiate", graph, 0)
         finally:
             cuda.cuGraphDestroy(graph)
 
@@ -62,14 +61,17 @@ class CudaGraph:
         Raises:
             GraphError: The launch failed.
         """
-        self._checked(self._cuda.cuGraphLaunch(self._exec, self._stream))
+        self._call("cuGraphLaunch", self._exec, self._stream)
 
     def close(self) -> None:
         """Release it; nothing may be under way."""
         self._cuda.cuGraphExecDestroy(self._exec)
 
-    def _checked(self, result: tuple[Any, ...]) -> Any:
-        status, *values = result
+    def _call(self, name: str, *arguments: Any) -> Any:
+        try:
+            status, *values = getattr(self._cuda, name)(*arguments)
+        except RuntimeError as error:  # a driver without the function
+            raise GraphError(f"{name} failed: {error}") from error
         if status != self._cuda.CUresult.CUDA_SUCCESS:
-            raise GraphError(f"CUDA failed: {status.name} ({int(status)}) at a CUDA graph")
+            raise GraphError(f"{name} failed: {status.name}")
         return values[0] if values else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmn_edge.errors import BundleError, MissingDependencyError
-from mmn_edge.extras import load_onnxruntime
+from mmn_edge.extras import check_half_scales, load_onnxruntime
 from mmn_edge.runtime.backend import Output
 from mmn_edge.skeleton import FloatArray
 
@@ -83,7 +83,11 @@ class OnnxRuntimeBackend:
         return self._precision
 
     def __enter__(self) -> Self:
+        if self._provider is CPU:
+            check_half_scales(self._precision)
         onnxruntime = load_onnxruntime()
+        if self._provider is CPU:
+            check_half_scales(self._precision)
         wanted = self._provider.names[0]
         available = onnxruntime.get_available_providers()
         if wanted not in available:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmn_edge.bundle import Bundle
 from mmn_edge.engines import EngineRecord, check_engine, rebuild_command
-from mmn_edge.errors import EngineError
+from mmn_edge.errors import EngineError, MissingDependencyError
 from mmn_edge.runtime.backend import Output
 from mmn_edge.runtime.cuda import Buffer, CudaThread, load_driver
 from mmn_edge.runtime.cuda_graph import CudaGraph, GraphError, load_bindings
@@ -24,7 +24,7 @@ from mmn_edge.tensorrt_module import device_facts
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["TensorRTBackend", "check_loadable"]
+__all__ = ["TensorRTBackend", "check_loadable", "why_not_loadable"]
 
 GRAPH_RUNS = 30
 """Timed runs, with and without the CUDA graph, that decide on it."""
@@ -40,6 +40,15 @@ def check_loadable(bundle: Bundle, record: EngineRecord) -> None:
     facts = device_facts(record.flavour)
     check_engine(record, facts, bundle.model_sha256(record.precision), bundle=bundle.path)
     load_driver()
+
+
+def why_not_loadable(bundle: Bundle, record: EngineRecord) -> str:
+    """What :func:`check_loadable` raises, in words; empty where the engine can be loaded."""
+    try:
+        check_loadable(bundle, record)
+    except (EngineError, MissingDependencyError) as error:
+        return str(error)
+    return ""
 
 
 class TensorRTBackend:
@@ -198,9 +207,7 @@ class _Session:
             execution = engine.execution(addresses)
             own.callback(execution.close)
             try:
-                self._enqueue(
-                    execution.enqueue, 1
-                )  # TensorRT settles the new shapes in a first run, outside of a capture
+                self._enqueue(execution.enqueue, 1)  # with new shapes, TensorRT does more than a capture may see
                 self._stream.synchronize()
                 graph = CudaGraph(cuda, self._stream.handle, lambda: self._enqueue(execution.enqueue, 1))
                 own.callback(graph.close)
@@ -220,7 +227,10 @@ class _Session:
             self._stream.synchronize()
             return time.perf_counter() - began
 
-        turns = [(timed(lambda: self._launch(1)), timed(graph.launch)) for _ in range(GRAPH_RUNS)]
+        def one_by_one() -> None:
+            self._enqueue(self._execution.enqueue, 1)
+
+        turns = [(timed(one_by_one), timed(graph.launch)) for _ in range(GRAPH_RUNS)]
         plain, captured = zip(*turns, strict=True)
         return statistics.median(plain), statistics.median(captured)
 

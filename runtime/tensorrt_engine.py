@@ -1,7 +1,7 @@
 """A deserialised TensorRT engine: its tensors, its execution contexts, and its errors as ours.
 
 The interface used here is the one common to TensorRT 10.3, 10.13 and 11.4 and to TensorRT for RTX;
-``tests/runtime/test_tensorrt_types.py`` checks it against the bindings of each.
+``tests/test_tensorrt_types.py`` checks it against the bindings of each.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Engine:
         self._name = record.file
         self._recorder = _error_recorder(record.flavour)
         # What the recorder gets need not be printed, too; internal errors may come before there is one.
-        self._runtime: trt.Runtime | None = trt.Runtime(trt.Logger(trt.Logger.INTERNAL_ERROR))
+        self._logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+        self._runtime: trt.Runtime | None = trt.Runtime(self._logger)
         self._runtime.error_recorder = self._recorder
         if record.version_compatible:
             self._runtime.engine_host_code_allowed = True  # such an engine brings the runtime of its own version

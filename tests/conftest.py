@@ -16,6 +16,7 @@ from mmn_edge import labels, presets
 from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle, write_bundle
 from mmn_edge.convert.conversion import convert
+from mmn_edge.convert.deploy import merged_sites
 from mmn_edge.convert.exporter import save_onnx
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.quantized import quantized, quantized_layers
@@ -93,7 +94,8 @@ def small_precisions(small_checkpoint: Path, small_bundle: Path, tmp_path_factor
     """``small_bundle`` with an fp16 and an int8 model, derived as a conversion derives them, without another trace."""
     bundle = Bundle.open(small_bundle)
     network = build_network(read_checkpoint(small_checkpoint)[0], {"num_people": 1, "global_pool": "avg"})
-    quantize(network, default_kept(network))
+    kept = {*default_kept(network), *merged_sites(network)}
+    quantize(network, kept)
     preprocessing = bundle.manifest.preprocessing
     assert isinstance(preprocessing, Preprocessing)
     features = as_features(sample_windows(network.arch), preprocessing, 1)
@@ -105,5 +107,5 @@ def small_precisions(small_checkpoint: Path, small_bundle: Path, tmp_path_factor
         for precision, model in models.items():
             save_onnx(model, writer.folder / f"model.{precision}.onnx")
         files = {precision: f"model.{precision}.onnx" for precision in models}
-        writer.finish(replace(bundle.manifest, models=files, quantization={"kept": list(default_kept(network))}))
+        writer.finish(replace(bundle.manifest, models=files, quantization={"kept": sorted(kept)}))
     return target

@@ -64,6 +64,12 @@ def test_few_clips_that_prove_little_are_noted(report: DriftReport) -> None:
     assert not DriftReport(report.windows, report.reference, (many,), {}).unsure()
 
 
+def test_windows_of_one_class_are_noted(report: DriftReport) -> None:
+    assert drift_page.ONE_CLASS not in drift_page.notes(report)
+    alike = replace(report, reference=trial("fp32", LOGITS[[0] * 6]))
+    assert drift_page.ONE_CLASS in drift_page.notes(alike)
+
+
 def test_backends_are_named_where_they_differ(report: DriftReport) -> None:
     assert "backend" not in drift_page.summary(report)[0]
     other = replace(report.verdicts[0], trial=replace(report.verdicts[0].trial, backend="an engine"))

@@ -220,6 +220,7 @@ def test_help_and_layouts_work_without_them(base: list[str]) -> None:
         (["record", "talk.avi", "-o", "talk.jsonl"], "cv2", "camera"),
         (["record", "--camera", "0", "-o", "talk.jsonl"], "cv2", "camera"),
         (["run", "--model", "small.bundle", "talk.avi"], "cv2", "camera"),
+        (["run", "--model", "small.bundle", "synthetic", "--backend", "tensorrt"], "tensorrt", "tensorrt"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )

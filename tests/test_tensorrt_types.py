@@ -6,6 +6,7 @@ proves that every call exists and is given what it takes in 10.3, 10.13 and 11.4
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TYPING = ROOT / ".typing" / "mmn_edge"
 VERSIONS = ("10.3.0", "10.13.3.9", "11.4.0.106")
+STAND_IN = ROOT / "tests" / "runtime" / "stub_cuda" / "stand_in" / "tensorrt.py"
 EXAMPLE = ROOT / "docs" / "examples" / "plain_tensorrt.py"
 IMPORT = "import tensorrt as trt"
 
@@ -63,6 +65,9 @@ def checked(stubs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     """Version -> mypy's errors, for the project's modules, the example of the documentation and the misuses."""
     folder = tmp_path_factory.mktemp("types")
     (folder / "misuse.py").write_text(misuse(), encoding="utf-8")
+    names = stand_in_names()
+    assert "trt.IExecutionContext.execute_async_v3" in names
+    (folder / "stand_in.py").write_text("\n".join((IMPORT, *names, "")), encoding="utf-8")
     for number, (name, right, wrong) in enumerate(PLANTED):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert right in text
@@ -92,6 +97,18 @@ def modules() -> list[Path]:
 def misuse() -> str:
     lines = [IMPORT, "CONTEXT: trt.IExecutionContext", *MISUSES, *NOT_IN]
     return "".join(f"{line}\n" for line in lines)
+
+
+def stand_in_names() -> list[str]:
+    """What the stand-in for TensorRT of the runner's tests has: all of it must be TensorRT's."""
+    found = []
+    for node in ast.parse(STAND_IN.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            functions = [entry.name for entry in node.body if isinstance(entry, ast.FunctionDef)]
+            constants = [entry.targets[0] for entry in node.body if isinstance(entry, ast.Assign)]
+            members = functions + [target.id for target in constants if isinstance(target, ast.Name)]
+            found += [f"trt.{node.name}.{member}" for member in members if member != "__init__"]
+    return found
 
 
 def errors_in(errors: list[str], file: str) -> dict[int, str]:

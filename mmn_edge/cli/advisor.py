@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "advise"]
 
 AUTO = "auto"
-EXACTNESS = ("fp32", "fp16", "int8")
+EXACTNESS = ("fp32", "fp16", "int8", "int8-fp16")
 REFERENCE_BACKEND = "onnxruntime"
 MAX_WINDOWS = 256
 BATCH = 16
@@ -44,6 +45,7 @@ def advise(path: Path, data: Path, split: str | None) -> None:
     from mmn_edge.runtime.turns import ROUNDS, measure_in_turns
     from mmn_edge.windows import Windows
 
+    note = functools.partial(click.echo, err=True)
     bundle = Bundle.open(path)
     precisions = [precision for precision in EXACTNESS if precision in bundle.manifest.models]
     clips = testset.read(data, split if split is not None else testset.default_split(data))
@@ -55,7 +57,7 @@ def advise(path: Path, data: Path, split: str | None) -> None:
             reference = windows.ask(model, batch=BATCH, on_batch=advance)
             trials = []
             for precision in precisions:
-                with open_classifier(bundle, precision=precision) as candidate:
+                with open_classifier(bundle, precision=precision, on_note=note) as candidate:
                     trials.append(windows.ask(candidate, batch=BATCH, on_batch=advance))
     with terminal.progress(ROUNDS, "rounds of timing") as advance:
         spent = measure_in_turns(bundle, precisions, inputs, on_round=lambda number: advance(min(number, 1)))

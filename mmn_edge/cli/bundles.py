@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
 
 __all__ = ["convert", "profile"]
 
+MOST_OPERATORS = 6
+"""Kinds of operators that the report counts; the bundle's model holds them all."""
+
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoints", metavar="CHECKPOINT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -37,7 +41,19 @@ __all__ = ["convert", "profile"]
     metavar="NAME",
     help=f"Layout, classes and window: {', '.join(presets.PRESETS)}.  [default: the checkpoint's own, or guessed]",
 )
-@click.option("--stream", type=click.Choice(STREAMS), help="What it was trained on.  [default: joint]")
+@click.option(
+    "--stream",
+    "streams",
+    type=click.Choice(STREAMS),
+    multiple=True,
+    help="What it was trained on; of several checkpoints once for each.  [default: the checkpoint's own, or joint]",
+)
+@click.option("--weights", metavar="LIST", help="Of several checkpoints' logits, such as 0.6,0.4.  [default: the mean]")
+@click.option(
+    "--temperature",
+    type=float,
+    help="What logits are divided by before the softmax.  [default: the checkpoint's own; 1 for several]",
+)
 @click.option(
     "--input",
     "input_kind",
@@ -58,8 +74,8 @@ __all__ = ["convert", "profile"]
 @click.option(
     "--precision",
     metavar="LIST",
-    help="Models to write, of fp32,fp16,int8; auto writes all and chooses by measurement which one runs by default.  "
-    "[default: fp32, and int8 where there are int8 ranges]",
+    help="Models to write, of fp32,fp16,int8,int8-fp16 (half precision around int8, for TensorRT); auto writes all and "
+    "chooses by measurement which one runs by default.  [default: fp32, and int8 where there are int8 ranges]",
 )
 @click.option(
     "--calibration",
@@ -75,10 +91,12 @@ __all__ = ["convert", "profile"]
 )
 @engine_options
 def convert(
-    checkpoint: Path,
+    checkpoints: tuple[Path, ...],
     output: Path | None,
     preset: str | None,
-    stream: str | None,
+    streams: tuple[str, ...],
+    weights: str | None,
+    temperature: float | None,
     input_kind: str,
     model_options: tuple[str, ...],
     window: float | None,
@@ -94,6 +112,9 @@ def convert(
     CHECKPOINT is a state dict saved by the authors' code or a checkpoint of mmn-edge train. ONNX Runtime's outputs are
     compared with PyTorch's before anything is written; an earlier bundle stays untouched until then.
 
+    Several checkpoints of different streams become one model: one input, both networks, and the mean of their logits,
+    or a sum with --weights. mmn-edge evaluate --fuse tells what that is worth, and fits weights and a temperature.
+
     A checkpoint of mmn-edge quantize, or of quantization-aware training, gives an int8 model as well, with standard
     QuantizeLinear and DequantizeLinear nodes as TensorRT reads them. On a CPU the fp32 model is the faster one.
 
@@ -108,6 +129,7 @@ def convert(
     Examples:
       mmn-edge convert runs/first/best.pt -o first.bundle
       mmn-edge convert ma52.pt --preset ma52 --stream bone
+      mmn-edge convert joint.pt bone.pt --weights 0.6,0.4 --temperature 1.3 -o both.bundle
       mmn-edge convert ma52.pt --precision fp32,fp16,int8 --calibration data/MA52
       mmn-edge convert ma52.pt --input features
       mmn-edge convert best.pt --precision auto --calibration jhmdb.pkl
@@ -115,14 +137,16 @@ def convert(
       mmn-edge convert ma52.bundle --engine --precision auto --data data/MA52
       mmn-edge convert two.pt --preset ma52 --model-option num_people=2 --model-option global_pool=max
     """
+    checkpoint = checkpoints[0]
     auto = precision == AUTO
     precisions = None if auto or precision is None else precision.split(",")
     clips = data or calibration
     if auto and clips is None:
         raise UsageError("--precision auto judges precisions by clips: give labelled ones with --data or --calibration")
     if checkpoint.is_dir() and (auto or engine is not None):
-        for_checkpoints = (output, preset, stream, window, stride, calibration, *model_options)
-        for_checkpoints += () if auto else (split, data)
+        for_checkpoints: list[object] = [output, preset, weights, temperature, window, stride, calibration]
+        for_checkpoints += [*checkpoints[1:], *streams, *model_options]
+        for_checkpoints += [] if auto else [split, data]
         if input_kind != "keypoints" or any(value is not None for value in for_checkpoints):
             raise UsageError(
                 f"{checkpoint} is a bundle: beside --engine and its options only --precision applies, with auto --data "
@@ -148,10 +172,10 @@ def convert(
     target = output or checkpoint.with_suffix(".bundle")
     with console.status("starting") as status:
         result = run_conversion(
-            checkpoint,
+            checkpoints,
             target,
             preset=preset,
-            stream=stream,
+            stream=streams if len(streams) > 1 else streams[0] if streams else None,
             input_kind=input_kind,
             options=options,
             window_seconds=window,
@@ -160,6 +184,8 @@ def convert(
             precisions=[AUTO] if auto else precisions,
             calibration=calibration,
             split=split,
+            weights=_floats(weights, "--weights") if weights is not None else None,
+            temperature=temperature,
             progress=status.update,
         )
     _report(result)
@@ -168,6 +194,13 @@ def convert(
     if auto and clips is not None:
         # Ranges come from the training split, or from the one that was named: other clips judge, where there are any.
         advise(target, clips, split if calibration is None else None)
+
+
+def _floats(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} takes numbers with commas between, not {text!r}") from None
 
 
 def _report(result: Conversion) -> None:
@@ -179,19 +212,23 @@ def _report(result: Conversion) -> None:
     click.echo(
         f"  input     {', '.join(f'{spec.name} {list(spec.shape)}' for spec in manifest.inputs)}"
         + (f", preset {result.preset}" if result.preset else "")
-        + (f", stream {manifest.preprocessing.stream}" if manifest.preprocessing else "")
+        + (f", stream {manifest.preprocessing.stream}" if manifest.preprocessing and len(manifest.streams) == 1 else "")
     )
+    if len(manifest.streams) > 1:
+        parts = (f"{entry['weight']:.3g} x {entry['stream']} ({entry['file']})" for entry in manifest.streams)
+        click.echo(f"  streams   {' + '.join(parts)}")
     for precision, check in result.verifications.items():
         operators = result.operators[precision]
         size = manifest.files[manifest.models[precision]]["bytes"]
-        click.echo(f"  {precision:8}  {sum(operators.values())} ONNX nodes, {size / 1e6:.1f} MB")
+        most = ", ".join(f"{count} {name}" for name, count in Counter(operators).most_common(MOST_OPERATORS))
+        click.echo(f"  {precision:8}  {sum(operators.values())} ONNX nodes, {size / 1e6:.1f} MB: {most}, ...")
         click.echo(
             f"  verified  {check.windows} windows ({check.data}): logits differ from {check.reference} by at most "
             f"{check.max_logit_difference:.1e}, on average {check.mean_logit_difference:.1e} "
             f"({check.tolerance:.1e} allowed {'at most' if check.tolerance_for.startswith('max') else 'on average'}), "
             f"top-1 agreement {check.top1_agreement:.0%}"
         )
-        if precision == "int8" and manifest.quantization:
+        if precision.startswith("int8") and manifest.quantization:
             facts = manifest.quantization
             click.echo(
                 f"  quantized {facts['pairs']} layers, {facts['int8_weights']} with weights stored as int8; "

@@ -137,7 +137,12 @@ def check(request: EngineRequest) -> None:
 
 
 def build(
-    path: Path, request: EngineRequest, precisions: Sequence[str] | None = None, *, flavour: str | None = None
+    path: Path,
+    request: EngineRequest,
+    precisions: Sequence[str] | None = None,
+    *,
+    flavour: str | None = None,
+    err: bool = False,
 ) -> Bundle:
     """Build engines of a bundle's models with a progress bar, and print what came out.
 
@@ -146,6 +151,7 @@ def build(
         request: How to build.
         precisions: Models to build engines of; None means all but fp32, or fp32 where there is nothing else.
         flavour: One of :data:`mmn_edge.engines.FLAVOURS`; None means the request's.
+        err: Print to standard error; standard output then belongs to what is done with the engine.
 
     Raises:
         MissingDependencyError: TensorRT is not installed.
@@ -173,8 +179,8 @@ def build(
             on_progress=on_progress,
         )
         for built in builds:
-            progress.stop()  # what follows is for standard output
-            _report(path, built)
+            progress.stop()  # what follows may be for standard output
+            _report(path, built, err=err)
             progress.reset(task)
             progress.start()
     return Bundle.open(path)
@@ -208,7 +214,9 @@ def ready_engine(path: Path, precision: str, flavour: str | None = None, *, batc
         f"building the {precision} engine of {path} for {facts.device}, once; this can take minutes ({reason})",
         err=True,
     )
-    return build(path, EngineRequest(max_batch=batch), [precision], flavour=flavour).engine(precision, flavour)
+    return build(path, EngineRequest(max_batch=batch), [precision], flavour=flavour, err=True).engine(
+        precision, flavour
+    )
 
 
 def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundle, str | None]:
@@ -222,7 +230,7 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
         MissingDependencyError: TensorRT or PyCUDA is not installed, and one of them is needed.
         BundleError: The bundle is not sound, or an engine cannot be built.
     """
-    from mmn_edge.runtime.backend import ENGINE_BACKENDS, find_engine
+    from mmn_edge.runtime.backend import ENGINE_BACKENDS, find_engines
 
     flavour = ENGINE_BACKENDS.get(backend or "")
     if flavour is None:
@@ -233,12 +241,12 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
     load_driver()  # or minutes would be spent on an engine that nothing runs
     bundle = Bundle.open(path, repair=True)
     if precision is None:
-        manifest, newest = bundle.manifest, find_engine(bundle, flavour=flavour)
+        manifest, built = bundle.manifest, find_engines(bundle, flavour=flavour)
         precision = "fp16" if "fp16" in manifest.models else bundle.default_precision
         if manifest.advice is not None:
             precision = manifest.advice.precision
-        elif newest is not None:
-            precision = newest.precision
+        elif built:
+            precision = built[0].precision
     ready_engine(path, precision, flavour)
     return Bundle.open(path), precision
 
@@ -254,20 +262,21 @@ def open_ready(
     return bundle, open_backend(bundle, backend, precision=precision, threads=threads, on_note=note)
 
 
-def _report(path: Path, built: Build) -> None:
+def _report(path: Path, built: Build, *, err: bool) -> None:
     """Print where the engine is, what it is for, and what it computes in which type."""
     record, kernels = built.record, built.kernels
     size = (path / record.file).stat().st_size
     target = record.device or f"compute capability {', '.join(record.compute_capabilities)}"
     click.echo(
         f"built {path / record.file}: {size / 1e6:.1f} MB in {built.seconds:.0f} s, {record.flavour} {record.tensorrt} "
-        f"for {target}, {record.batch[0]} to {record.batch[2]} windows"
+        f"for {target}, {record.batch[0]} to {record.batch[2]} windows",
+        err=err,
     )
     head, *body = kernels.rows()
     for row in (head, *body):
-        click.echo(f"  {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:]))
+        click.echo(f"  {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:]), err=err)
     if kernels.unseen and not body:
-        click.echo("  this TensorRT's log does not list its kernels")
+        click.echo("  this TensorRT's log does not list its kernels", err=err)
     elif kernels.unseen:
         click.echo(f"  not found among the kernels: {', '.join(kernels.unseen)}", err=True)
     for line in kernels.wrong:

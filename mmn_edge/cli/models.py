@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ class ModelSource:
         model_options: Sequence[str] = (),
         backend: str | None = None,
         threads: int | None = None,
+        on_note: Callable[[str], None] = lambda text: None,
     ) -> Iterator[Classifier]:
         """Load the model; it is released when the block ends.
 
@@ -56,12 +57,18 @@ class ModelSource:
             model_options: ``name=value`` of what a checkpoint's shapes cannot tell.
             backend: What runs a bundle.
             threads: Threads within an operator.
+            on_note: Told in a sentence why an engine of a bundle is not used.
         """
         if self.bundle is not None:
             from mmn_edge.runtime.classifier import open_classifier
 
             with open_classifier(
-                self.bundle, precision=self.precision, backend=backend, threads=threads, name=self.name
+                self.bundle,
+                precision=self.precision,
+                backend=backend,
+                threads=threads,
+                name=self.name,
+                on_note=on_note,
             ) as classifier:
                 yield classifier
             return

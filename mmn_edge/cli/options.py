@@ -22,7 +22,7 @@ model_option = click.option(
 backend_option = click.option(
     "--backend",
     metavar="NAME",
-    help="What runs a bundle: tensorrt, tensorrt-rtx, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt or "
+    help="What runs a bundle: tensorrt, tensorrt-rtx, onnxruntime, openvino, onnxruntime-cuda, onnxruntime-tensorrt or "
     "onnxruntime-tensorrt-rtx.  [default: the bundle's engine where it fits this machine, else onnxruntime]",
 )
 

@@ -139,6 +139,7 @@ def verify(
 
     with sources[0].open(backend=REFERENCE_BACKEND, threads=threads) as model:
         windows = _windows(model, data, split, layout, count)
+    notes: list[str] = []
     trials: list[Trial] = []
     owners: dict[str, ModelSource] = {}
     several = len({source.path for source in sources}) > 1
@@ -147,7 +148,7 @@ def verify(
         for source in sources:
             ran: set[str] = set()
             for backend in dict.fromkeys((REFERENCE_BACKEND, *(backends or (None,)))):
-                with source.open(backend=backend, threads=threads) as model:
+                with source.open(backend=backend, threads=threads, on_note=notes.append) as model:
                     if model.backend in ran:
                         continue
                     name = f"{source.path}:{source.precision}" if several else source.precision
@@ -163,7 +164,6 @@ def verify(
     verdicts = tuple(
         Verdict.of(trial, reference, windows.targets, limits_for(trial.precision, **asked)) for trial in others
     )
-    notes = []
     found: dict[str, LayerDrift] = {}
     if layers:
         try:

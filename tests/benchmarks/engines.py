@@ -37,7 +37,7 @@ def main() -> None:
         return
     print("; ".join(f"{name} {fact}" for name, fact in machine.describe().items()))
     print(f"tensorrt_rtx {tensorrt_rtx.__version__}, {arguments.compute_capability}, batch 1 to 8\n")
-    columns = f"{'preset':8} {'':5} {'CPU s':>6} {'/ fp32':>7} {'peak MiB':>9} {'engine MB':>10}"
+    columns = f"{'preset':8} {'':9} {'CPU s':>6} {'/ fp32':>7} {'peak MiB':>9} {'engine MB':>10}"
     print(f"{columns}  convolutions / matrix products / other kernels")
     with tempfile.TemporaryDirectory() as name:
         for preset in ("ma52", "imigue"):
@@ -55,7 +55,7 @@ def main() -> None:
                     " ".join(f"{count} {kind}" for kind, count in row.items()) for row in rounds[0]["counts"].values()
                 )
                 print(
-                    f"{preset:8} {precision:5} {seconds:>6.1f} {seconds / baseline:>7.2f} "
+                    f"{preset:8} {precision:9} {seconds:>6.1f} {seconds / baseline:>7.2f} "
                     f"{median(entry['peak_mib'] for entry in rounds):>9.0f} {rounds[0]['bytes'] / 1e6:>10.1f}  {counts}"
                 )
 
@@ -88,14 +88,15 @@ def export(name: str, folder: Path) -> dict[str, Path]:
 
     from mmn_edge import labels, layouts, presets
     from mmn_edge.architecture import Architecture
+    from mmn_edge.convert.deploy import deployed, merged_sites
     from mmn_edge.convert.exporter import export_onnx, save_onnx
-    from mmn_edge.convert.graph import KeypointsGraph
+    from mmn_edge.convert.graph import KeypointsGraph, window_index
     from mmn_edge.convert.half import halved
     from mmn_edge.convert.quantized import quantized, quantized_layers
-    from mmn_edge.convert.verification import as_features, sample_windows
     from mmn_edge.network import MMN
-    from mmn_edge.network.quantization import calibrate, default_kept, quantize
+    from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites
     from mmn_edge.preprocess import Preprocessing
+    from mmn_edge.windows import as_features, sample_windows
 
     preset = presets.get(name)
     layout = layouts.get(preset.layout)
@@ -103,11 +104,14 @@ def export(name: str, folder: Path) -> dict[str, Path]:
     network = MMN(Architecture(len(labels.get(preset.labels)), layout.num_joints)).eval()
     preprocessing = Preprocessing.for_layout(layout, "joint")
     windows = sample_windows(network.arch, count=2)
-    graph = KeypointsGraph(network, preprocessing).eval()
+    graph = KeypointsGraph(deployed(network, window_index(network.arch.num_frames)), preprocessing).eval()
     single = export_onnx(graph, graph.input_names, (torch.from_numpy(windows),))
+    merged = merged_sites(network)
     quantize(network, default_kept(network))
     calibrate(network, [[torch.from_numpy(x) for x in as_features(windows, preprocessing, 1).values()]])
-    models = {"fp32": single, "fp16": halved(single), "int8": quantized(single, quantized_layers(network))}
+    enable(network, set(quantized_sites(network)).difference(merged))
+    half, layers = halved(single), quantized_layers(network)
+    models = {"fp32": single, "fp16": half, "int8": quantized(single, layers), "int8-fp16": quantized(half, layers)}
     for precision, model in models.items():
         save_onnx(model, folder / f"{name}.{precision}.onnx")
     return {precision: folder / f"{name}.{precision}.onnx" for precision in models}

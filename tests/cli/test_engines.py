@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import engine as engine_module
 from mmn_edge.convert.conversion import Conversion
 from mmn_edge.convert.engine import EngineOptions
-from mmn_edge.engines import DeviceFacts
+from mmn_edge.engines import DeviceFacts, EngineRecord
 from mmn_edge.errors import BundleError, EngineError, MissingDependencyError, UsageError
+from mmn_edge.runtime import cuda as cuda_module
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 
@@ -47,8 +50,8 @@ def test_convert_builds_an_engine_of_a_bundle(path: Path) -> None:
 def test_convert_of_a_checkpoint_does_both(small_checkpoint: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
 
-    def convert(checkpoint: Path, target: Path, **options: object) -> Conversion:
-        seen.append((checkpoint, target, options["precisions"]))
+    def convert(checkpoints: Sequence[Path], target: Path, **options: object) -> Conversion:
+        seen.append((tuple(checkpoints), target, options["precisions"]))
         return Conversion(Bundle.open(path), "synthetic", {}, {})
 
     monkeypatch.setattr(conversion_module, "convert", convert)
@@ -57,7 +60,7 @@ def test_convert_of_a_checkpoint_does_both(small_checkpoint: Path, path: Path, m
     result = invoke("convert", small_checkpoint, "-o", "B", *options)
     assert result.exit_code == 0, result.output
     request = EngineRequest(compute_capability="SM86")
-    assert seen == [(small_checkpoint, Path("B"), ["fp16"]), (Path("B"), request, ["fp16"])]
+    assert seen == [((small_checkpoint,), Path("B"), ["fp16"]), (Path("B"), request, ["fp16"])]
     assert request.options() == EngineOptions(compute_capabilities=("SM86",))
 
 
@@ -113,6 +116,8 @@ def test_a_ready_engine_is_taken_and_one_that_does_not_fit_is_built_anew(
     said = capsys.readouterr()
     assert "building the fp32 engine of" in said.err
     assert "there is none in the bundle" in said.err
+    assert "built " in said.err
+    assert not said.out  # it belongs to what is run with the engine
     assert first.compute_capabilities == ("8.6",)
     engine = path / first.file
     content = engine.stat().st_ino
@@ -129,3 +134,50 @@ def test_a_ready_engine_is_taken_and_one_that_does_not_fit_is_built_anew(
     assert engines.ready_engine(path, "fp32", "tensorrt_rtx").file == first.file
     assert "there is none in the bundle" in capsys.readouterr().err
     assert engine.stat().st_size > 10_000
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is asked for on the way to a bundle with an engine; nothing is built."""
+    seen: list[object] = []
+    monkeypatch.setattr(engines, "load_tensorrt", seen.append)
+    monkeypatch.setattr(cuda_module, "load_driver", lambda: seen.append("pycuda"))
+    monkeypatch.setattr(engines, "ready_engine", lambda *arguments: seen.append(arguments))
+    return seen
+
+
+def test_a_backend_for_engines_gets_one(path: Path, asked: list[object]) -> None:
+    bundle, precision = engines.ready(path, "tensorrt-rtx", None)
+    assert (bundle.path, precision) == (path, "fp32")
+    # PyCUDA is looked for before minutes are spent on an engine.
+    assert asked == ["tensorrt_rtx", "pycuda", (path, "fp32", "tensorrt_rtx")]
+
+
+def test_other_backends_get_the_bundle_as_it_is(path: Path, asked: list[object]) -> None:
+    for backend in (None, "onnxruntime", "onnxruntime-tensorrt", "abacus"):
+        assert engines.ready(path, backend, "int8") == (Bundle.open(path), "int8")
+    assert not asked
+
+
+def test_the_precision_is_the_named_the_newest_engines_or_half(
+    path: Path, asked: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Bundle.open(path).manifest
+    three = replace(manifest, models=dict.fromkeys(("fp32", "fp16", "int8"), manifest.models["fp32"]))
+    engine = EngineRecord(
+        file="e",
+        precision="int8",
+        flavour="tensorrt",
+        tensorrt="10.3.0",
+        device="Orin",
+        compute_capabilities=("8.7",),
+        driver="",
+        cuda="",
+        batch=(1, 1, 8),
+        onnx_sha256="0",
+    )
+    for held, named, expected in (((), None, "fp16"), ((engine,), None, "int8"), ((engine,), "fp32", "fp32")):
+        bundle = Bundle(path, replace(three, engines=held))
+        monkeypatch.setattr(Bundle, "open", lambda path, repair=False, bundle=bundle: bundle)
+        assert engines.ready(path, "tensorrt", named)[1] == expected
+        assert asked[-1] == (path, expected, "tensorrt")

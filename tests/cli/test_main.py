@@ -22,6 +22,7 @@ COMMANDS = [
     "record",
     "run",
     "train",
+    "verify",
 ]
 
 
@@ -103,7 +104,7 @@ def test_what_the_system_refuses_is_one_sentence() -> None:
 def test_wrong_usage_is_exit_code_2() -> None:
     result = mmn_edge_command("convert")
     assert result.returncode == 2
-    assert "Missing argument 'CHECKPOINT'" in result.stderr
+    assert "Missing argument 'CHECKPOINT...'" in result.stderr
     assert "Traceback" not in result.stderr
 
 

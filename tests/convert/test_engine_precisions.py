@@ -1,5 +1,6 @@
-"""Proof without a GPU that engines compute in the types that they should: every precision of both configurations is
-built by the project's own builder in TensorRT for RTX, for compute capability 8.6, and its kernels are read back.
+"""Proof without a GPU that engines compute in the types that they should: every precision of both configurations and of
+two streams in one graph is built by the project's own builder in TensorRT for RTX, for compute capability 8.6, and its
+kernels are read back.
 
 Nothing is run: that needs a GPU. Weights are random, since types do not depend on them.
 """
@@ -18,17 +19,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mmn_edge import labels, layouts, presets
 from mmn_edge.architecture import Architecture
+from mmn_edge.convert.conversion import PRECISIONS
+from mmn_edge.convert.deploy import deployed, merged_sites
 from mmn_edge.convert.engine import EngineOptions, build_engine
 from mmn_edge.convert.exporter import export_onnx, save_onnx
-from mmn_edge.convert.graph import KeypointsGraph
+from mmn_edge.convert.graph import KeypointsGraph, StreamsGraph, window_index
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.kernels import KernelReport
 from mmn_edge.convert.lint import lint
 from mmn_edge.convert.quantized import quantized, quantized_layers
-from mmn_edge.convert.verification import as_features, sample_windows
 from mmn_edge.network import MMN
-from mmn_edge.network.quantization import calibrate, default_kept, quantize
+from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing
+from mmn_edge.windows import as_features, sample_windows
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 
@@ -36,34 +39,50 @@ Models = dict[str, tuple[onnx.ModelProto, Collection[str]]]
 """Precision -> model, and the layers that are kept in a wider type."""
 
 
-def joint_models(preset: str, depth: int | None = None) -> Models:
-    """A network of a preset, fed with keypoints, in all precisions; ``depth`` blocks a scale, None means all."""
+def models(preset: str, *streams: str, depth: int | None = None) -> Models:
+    """One graph of a network a stream, fed with keypoints, in all precisions; ``depth`` blocks a scale, or all."""
     known = presets.get(preset)
     layout = layouts.get(known.layout)
     arch = Architecture(num_classes=len(labels.get(known.labels)), num_joints=layout.num_joints)
     if depth is not None:
         arch = replace(arch, depth=depth)
     torch.manual_seed(0)
-    network = MMN(arch).eval()
-    preprocessing = Preprocessing.for_layout(layout, "joint")
     windows = sample_windows(arch, count=2)
-    graph = KeypointsGraph(network, preprocessing).eval()
+    index_t = window_index(arch.num_frames)
+    members, layers, kept = {}, {}, []
+    for stream in streams:
+        network = MMN(arch).eval()
+        preprocessing = Preprocessing.for_layout(layout, stream)
+        members[stream] = (deployed(network, index_t), preprocessing, 1 / len(streams))
+        prefix = f"{stream}." if len(streams) > 1 else ""
+        merged = merged_sites(network)
+        quantize(network, default_kept(network))
+        features = as_features(windows, preprocessing, arch.num_people).values()
+        calibrate(network, [[torch.from_numpy(values) for values in features]])
+        enable(network, set(quantized_sites(network)).difference(merged))
+        found = quantized_layers(network)
+        layers |= {prefix + name: layer for name, layer in found.items()}
+        kept += [prefix + name for name in sites(network) if name not in found]
+    graph = (StreamsGraph(members) if len(streams) > 1 else KeypointsGraph(*members[streams[0]][:2])).eval()
     single = export_onnx(graph, graph.input_names, (torch.from_numpy(windows),))
-    kept = default_kept(network)
-    quantize(network, kept)
-    features = as_features(windows, preprocessing, arch.num_people).values()
-    calibrate(network, [[torch.from_numpy(values) for values in features]])
+    half = halved(single)
     return {
         "fp32": (single, ()),
-        "fp16": (halved(single), ()),
-        "int8": (quantized(single, quantized_layers(network)), kept),
+        "fp16": (half, ()),
+        "int8": (quantized(single, layers), kept),
+        "int8-fp16": (quantized(half, layers), kept),
     }
 
 
+# One block a scale of three in all but the first: an export of all takes 17 s, and all blocks are alike.
 CONFIGURATIONS: dict[str, Callable[[], Models]] = {
-    "ma52": lambda: joint_models("ma52"),
-    "imigue": lambda: joint_models("imigue", depth=1),  # of 3: an export of all takes 17 s, and all blocks are alike
+    "ma52": lambda: models("ma52", "joint"),
+    "imigue": lambda: models("imigue", "joint", depth=1),
+    "two streams": lambda: models("ma52", "joint", "bone", depth=1),
 }
+
+PRODUCTS = {"ma52": 169, "imigue": 65, "two streams": 130}
+"""Convolutions and matrix products in each."""
 
 
 def build(model: onnx.ModelProto, precision: str, folder: Path) -> KernelReport:
@@ -94,26 +113,26 @@ def check(quantized_names: Collection[str], half_names: Collection[str], kernels
 def test_every_precision_builds_and_computes_in_its_types(
     name: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    models = CONFIGURATIONS[name]()
-    assert list(models) == ["fp32", "fp16", "int8"]
-    products = 0
-    for precision, (model, kept) in models.items():
+    made = CONFIGURATIONS[name]()
+    assert tuple(made) == PRECISIONS
+    counts = set()
+    for precision, (model, kept) in made.items():
         kernels = prove(model, kept, precision, tmp_path)
         found = {kind: row for kind, row in kernels.counts.items() if kind != "other kernels"}
         head, *body = kernels.rows()
         for row in (head, *body):
             record_property(
-                "summary", f"{name:8} {precision:6} {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:])
+                "summary", f"{name:12} {precision:10} {row[0]:16}" + "".join(f"{cell:>8}" for cell in row[1:])
             )
-        if precision == "fp32":
-            products = len(kernels.types)
-            assert all(set(row) == {"float"} for row in found.values())
-        elif precision == "fp16":
-            assert all(set(row) == {"half"} for row in found.values()), "a product was left in float32"
-        else:
-            assert sum(row["int8"] for row in found.values()) == products - len(kept)
-        assert len(kernels.types) == products
-    assert products == {"ma52": 157, "imigue": 61}[name]
+        counts.add(len(kernels.types))
+        used = {kind for row in found.values() for kind in row}
+        assert (
+            used
+            == {"fp32": {"float"}, "fp16": {"half"}, "int8": {"int8", "float"}, "int8-fp16": {"int8", "half"}}[
+                precision
+            ]
+        )
+    assert counts == {PRODUCTS[name]}
 
 
 def float_product() -> onnx.ModelProto:

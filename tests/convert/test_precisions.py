@@ -16,20 +16,22 @@ from mmn_edge.clips import read_clips
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import verification
 from mmn_edge.convert.conversion import Conversion, convert
-from mmn_edge.convert.exporter import export_onnx
-from mmn_edge.convert.graph import FeaturesGraph
+from mmn_edge.convert.deploy import merged_sites
+from mmn_edge.convert.element_types import element_types
 from mmn_edge.convert.half import halved
 from mmn_edge.convert.quantized import Site, quantized
 from mmn_edge.convert.verification import compare_half, compare_int8
-from mmn_edge.errors import CheckpointError, UsageError, VerificationError
+from mmn_edge.errors import CheckpointError, MissingDependencyError, UsageError, VerificationError
+from mmn_edge.extras import half_scales_work
 from mmn_edge.network import MMN, build_network, read_checkpoint
-from mmn_edge.network.quantization import calibrate, default_kept, quantize, quantized_sites, sites
+from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing, features, uniform_indices
 from mmn_edge.skeleton import FloatArray
 
 ARCH = Architecture(num_classes=4, num_joints=5, width=16, depth=1, mlp_width=32, num_frames=16)
 OPTIONS = {"num_people": 1, "global_pool": "avg", "num_frames": 16}
 TEMPERATURE = 1.7
+PRECISIONS = ["fp16", "int8", "int8-fp16"] if half_scales_work() else ["fp16", "int8"]
 
 
 def network() -> MMN:
@@ -63,7 +65,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def conversion(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
     target = tmp_path_factory.mktemp("bundle") / "B"
-    return convert(checkpoint, target, input_kind="features", precisions=["int8", "fp16"])
+    return convert(checkpoint, target, input_kind="features", precisions=["fp32", *PRECISIONS])
 
 
 def run(conversion: Conversion, precision: str) -> tuple[FloatArray, FloatArray]:
@@ -86,11 +88,12 @@ def test_each_precision_gives_its_logits(conversion: Conversion, checkpoint: Pat
     assert np.abs(fake - plain).mean() > 1e-3
     half = np.abs(run(conversion, "fp16")[0] - plain)
     assert 1e-6 < half.max() < 5e-3 * np.ptp(plain)
-    int8 = run(conversion, "int8")[0]
-    assert np.abs(int8 - fake).mean() < 0.2 * np.abs(fake - plain).mean()
+    for precision, share in zip(PRECISIONS[1:], (0.2, 2.0), strict=False):
+        int8 = run(conversion, precision)[0]
+        assert np.abs(int8 - fake).mean() < share * np.abs(fake - plain).mean()
 
 
-@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_probabilities_are_at_the_checkpoints_temperature_and_logits_are_raw(
     conversion: Conversion, precision: str
 ) -> None:
@@ -116,11 +119,13 @@ def test_int8_weights_are_stored_as_the_fake_quantized_ones(conversion: Conversi
 
 def test_the_manifest_says_what_was_quantized(conversion: Conversion) -> None:
     manifest = Bundle.open(conversion.bundle.path).manifest
-    assert list(manifest.models) == ["fp16", "int8"]
+    assert list(manifest.models) == ["fp32", *PRECISIONS]
     assert manifest.quantization is not None
     assert manifest.quantization["ranges"] == "made up"
-    assert manifest.quantization["pairs"] == len(sites(network())) - len(default_kept(network()))
-    assert manifest.quantization["kept"] == list(default_kept(network()))
+    # Besides the sensitive layers, those that the deploy form has merged with others.
+    kept = {*default_kept(network()), *merged_sites(network())}
+    assert manifest.quantization["kept"] == [name for name in sites(network()) if name in kept]
+    assert manifest.quantization["pairs"] == len(sites(network())) - len(kept)
     assert manifest.verification["int8"]["rounding_noise"] >= 0
     assert manifest.verification["fp16"]["reference"] == "PyTorch in float32"
 
@@ -137,9 +142,33 @@ def test_half_precision_is_half_but_for_its_islands(conversion: Conversion) -> N
             assert {kinds[name] for name in node.input if kinds.get(name) in (half, single)} == {single}, node.name
 
 
+@pytest.mark.skipif(not half_scales_work(), reason="this ONNX Runtime computes half-precision scales wrongly")
+def test_int8_in_half_precision_has_half_scales_and_float_islands(conversion: Conversion) -> None:
+    model = onnx.load(str(conversion.bundle.model("int8-fp16")))
+    assert model.opset_import[0].version == 20
+    types = element_types(model)
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MatMul", "QuantizeLinear"):
+            assert types[node.input[0]] == half, node.name
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            assert types[node.input[1]] == half, node.name
+        if node.op_type == "LayerNormalization":
+            assert types[node.input[0]] == single, node.name
+
+
+def test_an_onnx_runtime_that_computes_half_scales_wrongly_is_refused(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "__version__", "1.28.2")
+    with pytest.raises(MissingDependencyError, match=r"onnxruntime 1\.28\.2 computes int8-fp16 models wrongly"):
+        convert(checkpoint, tmp_path / "B", input_kind="features", precisions=["int8-fp16"])
+    assert not (tmp_path / "B").exists()
+
+
 def test_a_wrong_model_is_refused(conversion: Conversion, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state, _ = read_checkpoint(checkpoint)
-    plain, fake = (Logits(build_network(state, OPTIONS, quantized=flag)) for flag in (False, True))
+    plain, fake = Logits(build_network(state, OPTIONS, quantized=False)), Logits(int8_network(state))
     model = conversion.bundle.model("int8")
     assert compare_int8(fake, plain, model, inputs(), data="noise").top1_agreement > 0.8
     other = Logits(quantize_with(state, 1.5))
@@ -164,7 +193,14 @@ class Logits(torch.nn.Module):
 
 def quantize_with(state: dict[str, torch.Tensor], factor: float) -> MMN:
     changed = {key: value / factor if key.endswith("amax") else value for key, value in state.items()}
-    return build_network(changed, OPTIONS)
+    return int8_network(changed)
+
+
+def int8_network(state: dict[str, torch.Tensor]) -> MMN:
+    """The network that an int8 model computes: with fake quantization where the deploy form has the layer."""
+    net = build_network(state, OPTIONS)
+    enable(net, set(quantized_sites(net)).difference(merged_sites(net)))
+    return net
 
 
 def test_half_batch_norms_survive_tiny_variances() -> None:
@@ -195,6 +231,49 @@ def test_half_batch_norms_survive_tiny_variances() -> None:
     assert [node.op_type for node in halved(model).graph.node] == ["Cast", "Conv", "Mul", "Add", "Relu", "Cast"]
 
 
+def test_half_statistics_survive_maps_that_hardly_vary() -> None:
+    # (x - mean) * (gain / deviation) with a deviation of 1e-7: the quotient is beyond half precision, the product is 1.
+    shape, statistic = ["N", 2, 8, 8], ["N", 2, 1, 1]
+    constants = {
+        "one": np.ones((2, 1, 1, 1), np.float32),
+        "gains": np.ones((2, 1, 1, 1), np.float32),
+        "shrink": np.float32(1e-7),
+        "axes": np.array([2, 3]),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "gains"], ["gain"], "gain/Conv", group=2),
+            helper.make_node("ReduceMean", ["x", "axes"], ["mean"], "graph/ReduceMean"),
+            helper.make_node("Sub", ["x", "mean"], ["centred"], "graph/Sub"),
+            helper.make_node("Mul", ["centred", "shrink"], ["small"], "graph/Mul"),
+            helper.make_node("Mul", ["small", "small"], ["squares"], "graph/Mul_2"),
+            helper.make_node("ReduceMean", ["squares", "axes"], ["variance"], "graph/ReduceMean_2"),
+            helper.make_node("Sqrt", ["variance"], ["deviation"], "graph/Sqrt"),
+            helper.make_node("Div", ["gain", "deviation"], ["quotient"], "graph/Div"),
+            helper.make_node("Mul", ["small", "quotient"], ["scaled"], "graph/Mul_3"),
+            helper.make_node("Conv", ["scaled", "one"], ["out"], "site/Conv", group=2),
+        ],
+        "statistics",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        value_info=[
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, statistic) for name in STATISTICS),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in MAPS),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    x = np.random.default_rng(0).normal(size=(1, 2, 8, 8)).astype(np.float32)
+    half = halved(model)
+    kinds = {value.name: value.type.tensor_type.elem_type for value in half.graph.value_info}
+    assert {name for name, kind in kinds.items() if kind == TensorProto.FLOAT16} == {"gain"}
+    np.testing.assert_allclose(evaluate(half, x), evaluate(model, x), atol=5e-3)
+
+
+STATISTICS = ("mean", "variance", "deviation")
+MAPS = ("gain", "centred", "small", "squares", "quotient", "scaled")
+
+
 def evaluate(model: onnx.ModelProto, x: FloatArray) -> FloatArray:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     output: FloatArray = session.run(None, {"x": x})[0]
@@ -203,7 +282,7 @@ def evaluate(model: onnx.ModelProto, x: FloatArray) -> FloatArray:
 
 def test_precisions_are_one_graph_in_other_types(conversion: Conversion, plain_model: onnx.ModelProto) -> None:
     expected = {node.name for node in plain_model.graph.node}
-    for precision in ("fp16", "int8"):
+    for precision in PRECISIONS:
         found = [node.name for node in onnx.load(str(conversion.bundle.model(precision))).graph.node]
         assert len(found) == len(set(found))
         assert expected <= set(found)
@@ -215,9 +294,8 @@ def test_a_layer_that_the_graph_does_not_hold_cannot_be_int8(plain_model: onnx.M
 
 
 @pytest.fixture(scope="module")
-def plain_model(checkpoint: Path) -> onnx.ModelProto:
-    graph = FeaturesGraph(build_network(read_checkpoint(checkpoint)[0], OPTIONS, quantized=False)).eval()
-    return export_onnx(graph, graph.input_names, tuple(torch.from_numpy(x) for x in inputs(2).values()))
+def plain_model(conversion: Conversion) -> onnx.ModelProto:
+    return onnx.load(str(conversion.bundle.model("fp32")))
 
 
 def save_plain(path: Path) -> Path:
@@ -258,7 +336,7 @@ def test_ranges_of_a_plain_checkpoint_come_from_clips(tmp_path: Path, monkeypatc
     expected = network()
     batch = [torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True)]
     calibrate(quantize(expected, default_kept(expected)), [batch])
-    assert seen[0].keys() == set(quantized_sites(expected))
+    assert seen[0].keys() == set(quantized_sites(expected)).difference(merged_sites(expected))
     for name, layer in seen[0].items():
         assert layer.amax == pytest.approx(float(expected.get_submodule(name).get_buffer("quantizer.amax")), rel=1e-5)
         assert layer.per_channel == (not name.endswith("joint_mixing"))
@@ -286,7 +364,7 @@ def test_a_quantized_checkpoint_gives_fp32_and_int8_by_default(
     monkeypatch.setattr(conversion_module, "operator_counts", lambda model: {})
     with pytest.raises(Enough):
         convert(checkpoint, tmp_path / "B", input_kind="features")
-    count = len(sites(network())) - len(default_kept(network()))
+    count = len(sites(network())) - len(default_kept(network())) - len(merged_sites(network()))
     assert seen == [("fp32", "plain"), ("int8", f"plain, {count} layers in int8")]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from mmn_edge import extras
 from mmn_edge.bundle import Bundle
 from mmn_edge.errors import BundleError, MissingDependencyError
 from mmn_edge.runtime.backend import BACKENDS, open_backend
@@ -41,7 +42,33 @@ def test_a_provider_that_does_not_start_is_no_silent_cpu(small_bundle: Path, mon
             backend.__enter__()
 
 
+def test_an_onnx_runtime_that_computes_half_precision_scales_wrongly_is_not_used_for_them(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "half_scales_work", lambda: False)
+    model = Bundle.open(small_bundle).model("fp32")
+    with OnnxRuntimeBackend(model), pytest.raises(MissingDependencyError, match="computes int8-fp16 models wrongly"):
+        OnnxRuntimeBackend(model, precision="int8-fp16").__enter__()
+
+
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     with pytest.raises(BundleError, match="cannot load"), OnnxRuntimeBackend(tmp_path / "bad.onnx"):
+        pass
+
+
+def test_a_version_that_computes_half_scales_wrongly_runs_no_int8_fp16(
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Bundle.open(small_bundle).model()
+    monkeypatch.setattr(onnxruntime, "__version__", "1.23.2")
+    with (
+        pytest.raises(MissingDependencyError, match=r"1\.23\.2 computes int8-fp16 models wrongly"),
+        OnnxRuntimeBackend(model, precision="int8-fp16"),
+    ):
+        pass
+    with OnnxRuntimeBackend(model, precision="int8"):
+        pass
+    monkeypatch.setattr(onnxruntime, "__version__", "1.30.0")
+    with OnnxRuntimeBackend(model, precision="int8-fp16"):
         pass

@@ -29,7 +29,7 @@ def test_the_runner_over_a_stub_of_libcuda(stub: tuple[Path, Path], small_bundle
     library, site = stub
     env = {
         **os.environ,
-        "LD_LIBRARY_PATH": str(library.parent),
+        "LD_LIBRARY_PATH": os.pathsep.join(filter(None, (str(library.parent), os.environ.get("LD_LIBRARY_PATH")))),
         "PYTHONPATH": os.pathsep.join((str(site), str(FOLDER / "stand_in"))),
         "MMN_EDGE_STUB_BUNDLE": str(small_bundle),
     }

@@ -200,6 +200,9 @@ def test_the_engine_is_the_default_where_it_fits(
     record = replace(bundle.manifest.engines[0], tensorrt="10.7.0")
     old = Bundle(bundle.path, replace(bundle.manifest, engines=(record,)))
     assert open_backend(old, on_note=notes.append).name.startswith("onnxruntime")
+    newer = replace(record, flavour="tensorrt_rtx")
+    two = Bundle(bundle.path, replace(bundle.manifest, engines=(*bundle.manifest.engines, newer)))
+    assert isinstance(open_backend(two, on_note=notes.append), TensorRTBackend)  # the older one, which fits
     cuda.reset(0)
     assert open_backend(bundle, on_note=notes.append).name.startswith("onnxruntime")
     cuda.reset(1)
