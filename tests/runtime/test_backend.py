@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +8,6 @@ from mmn_edge.bundle import Bundle
 from mmn_edge.engines import EngineRecord
 from mmn_edge.errors import BundleError, EngineError, UsageError
 from mmn_edge.runtime.backend import find_engines, open_backend
-from mmn_edge.runtime.openvino_backend import OpenVinoBackend
 
 
 def record(precision: str, flavour: str = "tensorrt", onnx_sha256: str = "0") -> EngineRecord:
@@ -73,38 +70,3 @@ def test_an_engine_for_another_machine_is_told_of_and_left(small_bundle: Path) -
     assert "\n" not in note
     with open_backend(bundle, "onnxruntime", threads=1, on_note=notes.append):
         assert len(notes) == 1  # what was asked for by name is no news
-
-
-def test_openvino_gives_what_onnxruntime_gives(small_bundle: Path, small_features_bundle: Path) -> None:
-    pytest.importorskip("openvino")
-    rng = np.random.default_rng(0)
-    for path in (small_bundle, small_features_bundle):
-        bundle = Bundle.open(path)
-        with open_backend(bundle, threads=1) as first, open_backend(bundle, "openvino", threads=1) as second:
-            assert second.name.startswith("openvino 20")
-            for count in (2, 1, 2, 3, 4, 5, 1):  # more batch sizes than are kept
-                inputs = {
-                    spec.name: rng.uniform(0, 1, (count, *map(int, spec.shape[1:]))).astype(np.float32)
-                    for spec in bundle.manifest.inputs
-                }
-                expected, found = first.run(inputs), second.run(inputs)
-                np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
-                np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
-
-
-def test_openvino_reports_nothing_to_anybody(small_bundle: Path) -> None:
-    pytest.importorskip("openvino")
-    code = (
-        "import sys; from mmn_edge.bundle import Bundle; from mmn_edge.runtime.backend import open_backend\n"
-        "with open_backend(Bundle.open(sys.argv[1]), 'openvino'): pass\n"
-        "print([name for name in sys.modules if name.startswith('openvino_telemetry.')])"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(small_bundle)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_openvino_cannot_load_what_is_no_model(tmp_path: Path) -> None:
-    pytest.importorskip("openvino")
-    (tmp_path / "bad.onnx").write_bytes(b"no model")
-    with pytest.raises(BundleError, match="OpenVINO cannot load"), OpenVinoBackend(tmp_path / "bad.onnx"):
-        pass
