@@ -175,6 +175,10 @@ def latency(subject: Subject, threads: int, seconds: float) -> None:
     print(f"ratios are of {'CPU' if threads == 1 else 'wall'} time")
 
 
+PAUSE = 0.02
+"""Seconds before each call: PyTorch's OpenMP threads go on spinning for some milliseconds after theirs."""
+
+
 def interleaved(calls: Mapping[str, Call], seconds: float) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Wall and CPU milliseconds of each call, taking turns."""
     for call in calls.values():
@@ -184,6 +188,7 @@ def interleaved(calls: Mapping[str, Call], seconds: float) -> tuple[dict[str, li
     until = time.perf_counter() + seconds
     while time.perf_counter() < until or len(wall[next(iter(calls))]) < 15:
         for label, call in calls.items():
+            time.sleep(PAUSE)
             began, used = time.perf_counter(), time.process_time()
             call()
             cpu[label].append((time.process_time() - used) * 1e3)
@@ -195,6 +200,8 @@ def ort_session(path: Path | bytes, threads: int, *, profile: Path | None = None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Sessions take turns here: one whose threads go on spinning after its turn would slow the next one down.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
