@@ -15,7 +15,7 @@ import torch
 import mmn_edge
 from mmn_edge import clips, layouts, presets
 from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
+from mmn_edge.bundle import PRECISIONS, Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
 from mmn_edge.convert.deploy import DeployNetwork, deployed, merged_sites
 from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts, save_onnx
 from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
@@ -38,10 +38,9 @@ from mmn_edge.presets import Window
 from mmn_edge.skeleton import FloatArray
 from mmn_edge.windows import as_features, sample_windows, window_of
 
-__all__ = ["INPUTS", "PRECISIONS", "Conversion", "convert"]
+__all__ = ["INPUTS", "Conversion", "convert"]
 
 INPUTS = ("keypoints", "features")
-PRECISIONS = ("fp32", "fp16", "int8", "int8-fp16")
 """``int8-fp16`` has half precision around its int8 products, ``int8`` float32."""
 
 MAX_DATA_WINDOWS = 64
@@ -101,8 +100,8 @@ def convert(
         window_seconds: Length of the live window; None means the preset's.
         window_stride: Seconds between live windows; None means the preset's.
         data: A data set whose clips the verification uses; the calibration's, or synthetic motion, where None.
-        precisions: Of :data:`PRECISIONS`; None means fp32, and int8 where there are int8 ranges; ``"auto"`` alone means
-            all that can be made.
+        precisions: Of :data:`mmn_edge.bundle.PRECISIONS`; None means fp32, and int8 where there are int8 ranges;
+            ``"auto"`` alone means all that can be made.
         calibration: A data set from which int8 ranges of a plain checkpoint are taken.
         split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
         weights: Of the logits of several checkpoints; None means their mean.

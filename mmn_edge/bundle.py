@@ -25,6 +25,7 @@ from mmn_edge.presets import Window
 
 __all__ = [
     "MANIFEST",
+    "PRECISIONS",
     "SCHEMA_VERSION",
     "Bundle",
     "Manifest",
@@ -38,6 +39,8 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+PRECISIONS = ("fp32", "fp16", "int8", "int8-fp16")
+"""What a bundle may hold models of, the most exact first."""
 
 
 @dataclass(frozen=True)

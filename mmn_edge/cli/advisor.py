@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmn_edge.bundle import PRECISIONS
 from mmn_edge.cli import terminal
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["AUTO", "advise"]
 
 AUTO = "auto"
-EXACTNESS = ("fp32", "fp16", "int8", "int8-fp16")
 REFERENCE_BACKEND = "onnxruntime"
 MAX_WINDOWS = 256
 BATCH = 16
@@ -47,7 +47,7 @@ def advise(path: Path, data: Path, split: str | None) -> None:
 
     note = functools.partial(click.echo, err=True)
     bundle = Bundle.open(path)
-    precisions = [precision for precision in EXACTNESS if precision in bundle.manifest.models]
+    precisions = [precision for precision in PRECISIONS if precision in bundle.manifest.models]
     clips = testset.read(data, split if split is not None else testset.default_split(data))
 
     with open_classifier(bundle, precision=precisions[0], backend=REFERENCE_BACKEND) as model:

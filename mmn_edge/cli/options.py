@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mmn_edge.bundle import MANIFEST, bundle_files
+from mmn_edge.bundle import MANIFEST, PRECISIONS, bundle_files
 from mmn_edge.errors import UsageError
 
 __all__ = ["backend_option", "find_bundle", "model_option", "numbers", "precision_option"]
@@ -29,7 +29,8 @@ backend_option = click.option(
 precision_option = click.option(
     "--precision",
     metavar="NAME",
-    help="Which of the bundle's models: fp32, fp16, int8.  [default: the advised one, or the newest engine's, or fp32]",
+    help=f"Which of the bundle's models: {', '.join(PRECISIONS)}.  [default: the advised one, or the newest engine's, "
+    "or fp32]",
 )
 
 

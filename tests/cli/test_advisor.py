@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mmn_edge import drift, labels, synthetic
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle import PRECISIONS, Bundle
 from mmn_edge.cli import cli
-from mmn_edge.convert.conversion import PRECISIONS, _precisions
+from mmn_edge.convert.conversion import _precisions
 from mmn_edge.errors import BundleError, UsageError, VerificationError
 from mmn_edge.extras import half_scales_work
 from mmn_edge.runtime import turns

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mmn_edge import labels, layouts, presets
 from mmn_edge.architecture import Architecture
-from mmn_edge.convert.conversion import PRECISIONS
+from mmn_edge.bundle import PRECISIONS
 from mmn_edge.convert.deploy import deployed, merged_sites
 from mmn_edge.convert.engine import EngineOptions, build_engine
 from mmn_edge.convert.exporter import export_onnx, save_onnx
