@@ -156,6 +156,7 @@ class DeployBlock(nn.Module):
         self.proj = linear(*weights(block.proj))
         self.norm_2 = copy.deepcopy(block.norm_2)
         self.mlp = copy.deepcopy(block.mlp)
+        self.quarters = (-1, 4, block.split[0], frames * joints)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N * T * V, C)`` to the same."""
@@ -163,9 +164,12 @@ class DeployBlock(nn.Module):
         skeleton = self.joint_mixing(skeleton)
         temporal = self.tconv(temporal)
         motion = self.Motion(motion)
-        parts = self.modulation(temporal, skeleton, self.MTM(motion), self.MSM(motion))
+        branches = torch.cat([temporal, skeleton], dim=1)
+        parts = self.modulation(branches, self.MTM(motion), self.MSM(motion))
         gates = self.aggregation_gate(*parts, motion)
-        gated = torch.cat([temporal * gates[:, 0:1], skeleton * gates[:, 1:2], motion * gates[:, 2:3]], dim=1)
+        # Gated after they are joined: a quantizer right behind a concat is computed wrongly by OpenVINO 2026.4.
+        joined = torch.cat([branches, motion], dim=1)
+        gated = (joined.reshape(self.quarters) * gates).reshape(-1, *joined.shape[1:])
         aggregated = self.aggregation(gated).permute(0, 2, 3, 1).reshape(x.shape)
         x = x + self.proj(aggregated)
         out: Tensor = x + self.mlp(self.norm_2(x))
@@ -272,17 +276,14 @@ class Modulation(nn.Module):
         self.register_buffer("scale", (root * scale)[:, None, None])
         self.register_buffer("offset", (root * offset)[:, None, None])
 
-    def forward(
-        self, temporal: Tensor, skeleton: Tensor, temporal_maps: Tensor, skeleton_maps: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Take both branches ``(N, C/4, T, V)`` and the tanh maps ``(N, C/2, T, V)`` of MTM and MSM.
+    def forward(self, x: Tensor, temporal_maps: Tensor, skeleton_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Take both branches ``(N, C/2, T, V)``, temporal first, and the tanh maps ``(N, C/2, T, V)`` of MTM and MSM.
 
         Returns:
             ``(X - mean) / std * (1 + gamma)`` of both branches, ``(N, C/2, T, V)``, and the tanh maps of both ``beta``.
         """
         temporal_gamma, temporal_beta = temporal_maps.chunk(2, dim=1)
         skeleton_gamma, skeleton_beta = skeleton_maps.chunk(2, dim=1)
-        x = torch.cat([temporal, skeleton], dim=1)
         centred = x - x.mean((2, 3), keepdim=True)
         norm = (centred * centred).sum((2, 3), keepdim=True).sqrt() + self.eps
         gamma = torch.cat([temporal_gamma, skeleton_gamma], dim=1)
@@ -293,7 +294,8 @@ class Modulation(nn.Module):
 class Gate(nn.Module):
     """The aggregation gate, its layers numbered as they were.
 
-    Its first layer takes the modulated features without their shifts, the tanh maps of the shifts, and the motion.
+    Its first layer takes the modulated features without their shifts, the tanh maps of the shifts, and the motion. Its
+    last one gives the motion's gate twice, so that there is one gate for each quarter of the channels.
     """
 
     def __init__(self, block: Block) -> None:
@@ -305,16 +307,16 @@ class Gate(nn.Module):
         shifts = [temporal * temporal_scale[half:], skeleton * skeleton_scale[half:]]
         bias = bias + temporal @ temporal_shift[half:] + skeleton @ skeleton_shift[half:]
         first = ChannelProduct(torch.cat([temporal, skeleton, *shifts, motion], dim=1), bias)
-        last = ChannelProduct(weights(gate[3])[0][:, :, 0, 0], None)
+        last = ChannelProduct(weights(gate[3])[0][[0, 1, 2, 2], :, 0, 0], None)
         for name, layer in {"0": first, "2": nn.ReLU(), "3": last, "4": nn.Sigmoid()}.items():
             self.add_module(name, layer)
 
     def forward(self, scaled: Tensor, temporal_shift: Tensor, skeleton_shift: Tensor, motion: Tensor) -> Tensor:
-        """Map the parts, each ``(N, ., T, V)``, to gates ``(N, 3, T, V)``: temporal, skeleton, motion."""
+        """Map the parts, each ``(N, ., T, V)``, to gates ``(N, 4, 1, T * V)``: temporal, skeleton, motion twice."""
         x = torch.cat([scaled, temporal_shift, skeleton_shift, motion], dim=1).flatten(2)
         for layer in self.children():
             x = layer(x)
-        return x.reshape(-1, x.shape[1], motion.shape[2], motion.shape[3])
+        return x.unsqueeze(2)
 
 
 class ChannelProduct(nn.Module):
@@ -360,7 +362,9 @@ class DeployFusion(nn.Module):
         """Map four ``(N, C, T / 2**s, V)`` to ``(N, C, T/8, V)``."""
         layers = (self.down1, self.down2, self.down3, self.f4_proc)
         maps = [layer(x) for layer, x in zip(layers, scales, strict=True)]
-        shares = torch.softmax(self.gate_conv(torch.cat(maps, dim=1)), dim=1)
+        # Flattened for the same reason as in the blocks: no quantizer may follow a concat directly.
+        shares = torch.softmax(self.gate_conv(torch.cat(maps, dim=1).flatten(2).unsqueeze(3)), dim=1)
+        shares = shares.reshape(-1, len(maps), *maps[3].shape[2:])
         out: Tensor = self.res_conv(maps[3])
         for s, scale in enumerate(maps):
             out = out + shares[:, s : s + 1] * scale

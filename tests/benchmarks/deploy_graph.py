@@ -3,10 +3,10 @@
     python tests/benchmarks/deploy_graph.py [--threads 1] [--seconds 20] [--cache build/deploy-graphs]
         [--parts latency,operators,scaling,memory] [--presets ma52,imigue]
 
-(a) eager PyTorch of the trained network, (b) its plain export, (c) the deploy graph and (d) its int8 form, all three in
-ONNX Runtime, and (e) the deploy graph in OpenVINO where that is installed. Calls take turns, so that a machine whose
-speed drifts treats them alike. Wall time is what a user waits; CPU time, of one thread, is the one to trust where other
-processes run. Ratios are of medians. Weights are random: they do not change the time.
+(a) eager PyTorch of the trained network, (b) its plain export, (c) the deploy graph and (d) its int8 form, these three
+in ONNX Runtime, and (e) and (f) the latter two in OpenVINO where that is installed. Calls take turns, so that a machine
+whose speed drifts treats them alike. Wall time is what a user waits; CPU time, of one thread, is the one to trust where
+other processes run. Ratios are of medians. Weights are random: they do not change the time.
 
 The limit is the network's floating-point operations (of its convolutions and products, as trained) at the best sgemm
 rate that any library here reached, before and after, at any of a few shapes.
@@ -146,8 +146,9 @@ def latency(subject: Subject, threads: int, seconds: float) -> None:
     calls: dict[str, Call] = {"(a) eager PyTorch": run_eager}
     for label, kind in (("(b) plain export", "naive"), ("(c) deploy graph", "deploy"), ("(d) deploy, int8", "int8")):
         calls[label] = ort_call(subject.path(kind), window, threads)
-    if (openvino := openvino_call(subject.path("deploy"), window, threads)) is not None:
-        calls["(e) deploy, OpenVINO"] = openvino
+    for label, kind in (("(e) deploy, OpenVINO", "deploy"), ("(f) int8, OpenVINO", "int8")):
+        if (openvino := openvino_call(subject.path(kind), window, threads)) is not None:
+            calls[label] = openvino
     rates = [sgemm_rate(threads)]
     wall, cpu = interleaved(calls, seconds)
     rates.append(sgemm_rate(threads))
