@@ -41,7 +41,6 @@ from mmn_edge.windows import as_features, sample_windows, window_of
 __all__ = ["INPUTS", "Conversion", "convert"]
 
 INPUTS = ("keypoints", "features")
-"""``int8-fp16`` has half precision around its int8 products, ``int8`` float32."""
 
 MAX_DATA_WINDOWS = 64
 MAX_CALIBRATION_WINDOWS = 256

@@ -25,8 +25,9 @@ from mmn_edge.network.quantization import select_sites
 
 __all__ = ["DeployNetwork", "deployed", "merged_sites"]
 
-MERGED = ("*.Motion.0", "*.aggregation_gate.*")
-"""Layers whose inputs or weights are others in the deploy form, or that it has as products with no layer's operands."""
+# The embedding's last layer too: the later scales have it composed with their convolutions, in floating point.
+MERGED = ("projection.4", "DSs.*.reduction", "*.mapping", "*.Motion.0", "*.aggregation_gate.*")
+"""Layers whose inputs or weights are others in the deploy form, or that it has as several products."""
 
 
 def deployed(network: MMN, index_t: Tensor | None = None) -> DeployNetwork:

@@ -40,7 +40,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 PRECISIONS = ("fp32", "fp16", "int8", "int8-fp16")
-"""What a bundle may hold models of, the most exact first."""
+"""What a bundle may hold models of, the most exact first: ``int8-fp16`` is ``int8`` with all else in half precision."""
 
 
 @dataclass(frozen=True)
