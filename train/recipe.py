@@ -21,6 +21,7 @@ __all__ = ["Augment", "Data", "Model", "Optim", "Qat", "Recipe", "load", "names"
 
 SUFFIXES = (".yaml", ".yml")
 SAMPLINGS = ("random", "uniform")
+OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -39,6 +40,7 @@ class Model:
 class Optim:
     """The optimisation."""
 
+    optimizer: str
     epochs: int
     batch_size: int
     accumulate: int
@@ -120,6 +122,7 @@ class Recipe:
             presets.get(self.preset)
         _choice("stream", self.stream, STREAMS)
         _choice("data.sampling", data.sampling, SAMPLINGS)
+        _choice("optim.optimizer", optim.optimizer, OPTIMIZERS)
         _choice("optim.precision", optim.precision, PRECISIONS)
         if optim.epochs < 1 or optim.batch_size < 2:
             raise UsageError(

@@ -35,8 +35,9 @@ from mmn_edge.train.data import (
 from mmn_edge.train.distribution import Processes
 from mmn_edge.train.journal import EpochResult, Journal
 from mmn_edge.train.objective import Objective
+from mmn_edge.train.optimizer import Optimizer
 from mmn_edge.train.recipe import Recipe
-from mmn_edge.train.schedule import learning_rate, parameter_groups
+from mmn_edge.train.schedule import learning_rate
 
 __all__ = ["Trainer"]
 
@@ -183,9 +184,7 @@ class Trainer:
         total, rate = 0.0, optim.lr
         for index in range(steps):
             rate = learning_rate(optim, epoch * steps + index, steps)
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate
-            state.optimizer.zero_grad(set_to_none=True)
+            state.optimizer.zero_grad()
             value = 0.0
             for part in range(optim.accumulate):
                 micro = processes.rank * optim.accumulate + part
@@ -206,7 +205,7 @@ class Trainer:
                     f"the loss became {value} in epoch {epoch + 1}, step {index + 1}: lower optim.lr; checkpoints of "
                     f"earlier epochs, if any, are in {self.folder}"
                 )
-            state.step(optim.clip_norm)
+            state.step(rate, optim.clip_norm)
             total += value
             if processes.first:
                 on_step(index + 1, steps, value)
@@ -301,7 +300,7 @@ class _State:
     """All that changes from step to step; randomness is a function of the step, so no generator is among it."""
 
     network: MMN
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     scaler: torch.amp.GradScaler
     average: AveragedModel | None
 
@@ -310,7 +309,7 @@ class _State:
         device = next(network.parameters()).device
         return cls(
             network,
-            torch.optim.AdamW(parameter_groups(network, recipe.optim), lr=recipe.optim.lr, fused=True),
+            Optimizer(network, recipe.optim),
             torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16"),
             moving_average(network, recipe.optim.ema) if recipe.optim.ema else None,
         )
@@ -320,13 +319,9 @@ class _State:
         """The network that is validated and saved."""
         return self.network if self.average is None else self.average
 
-    def step(self, clip_norm: float) -> None:
+    def step(self, rate: float, clip_norm: float) -> None:
         """Apply the gradients."""
-        if clip_norm:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.network.parameters(), clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.optimizer.step(self.scaler, rate, clip_norm)
         if self.average is not None:
             self.average.update_parameters(self.network)
 

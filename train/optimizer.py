@@ -1,0 +1,107 @@
+"""The optimizer: AdamW alone, or Muon for the matrices between embedding and head and AdamW for all else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmn_edge.errors import UsageError
+from mmn_edge.network import MMN
+from mmn_edge.train.recipe import Optim
+from mmn_edge.train.schedule import parameter_groups
+
+__all__ = ["Optimizer"]
+
+SMALLEST_MATRIX = 16
+
+
+class Optimizer:
+    """Changes a network's weights in place, by one learning rate for all.
+
+    Muon (https://kellerjordan.github.io/posts/muon/) takes what momentum gives for a matrix to the nearest orthogonal
+    one. It is scaled to AdamW's size of steps (Liu et al., arXiv 2502.16982), so that one learning rate and one decay
+    serve both. Convolutions are matrices too: output channels by all the rest.
+
+    Raises:
+        UsageError: This PyTorch has no Muon.
+    """
+
+    def __init__(self, network: MMN, optim: Optim) -> None:
+        self._matrices: list[tuple[nn.Parameter, nn.Parameter]] = []
+        self._parts: list[torch.optim.Optimizer] = []
+        groups = parameter_groups(network, optim)
+        if optim.optimizer == "muon":
+            if not hasattr(torch.optim, "Muon"):
+                raise UsageError(
+                    f"PyTorch {torch.__version__} has no Muon, which came with 2.9: upgrade it, or train with "
+                    "--set optim.optimizer=adamw"
+                )
+            # The same memory under another shape: Muon takes nothing but matrices.
+            self._matrices = [(weight, nn.Parameter(weight.detach().flatten(1))) for weight in _hidden(network)]
+            taken = {id(weight) for weight, _ in self._matrices}
+            for group in groups:
+                group["params"] = [parameter for parameter in group["params"] if id(parameter) not in taken]
+            self._parts.append(
+                torch.optim.Muon(
+                    [matrix for _, matrix in self._matrices],
+                    lr=optim.lr,
+                    weight_decay=optim.weight_decay,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
+        self._parts.append(torch.optim.AdamW(groups, lr=optim.lr, fused=True))
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for weight, _ in self._matrices:
+            weight.grad = None
+        for part in self._parts:
+            part.zero_grad(set_to_none=True)
+
+    def step(self, scaler: torch.amp.GradScaler, rate: float, clip_norm: float) -> None:
+        """Apply the gradients.
+
+        Args:
+            scaler: What the loss was scaled by.
+            rate: The learning rate.
+            clip_norm: Largest norm of the whole gradient; 0: any.
+        """
+        for weight, matrix in self._matrices:
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+            weight.grad = None
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            if clip_norm:
+                scaler.unscale_(part)
+        if clip_norm:
+            nn.utils.clip_grad_norm_(self._parameters(), clip_norm)
+        for part in self._parts:
+            scaler.step(part)
+        scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What training goes on from."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, values: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        for part, state in zip(self._parts, values["parts"], strict=True):
+            part.load_state_dict(state)
+
+    def _parameters(self) -> list[Tensor]:
+        return [tensor for part in self._parts for group in part.param_groups for tensor in group["params"]]
+
+
+def _hidden(network: MMN) -> list[nn.Parameter]:
+    """Weights of the linear layers and dense convolutions between embedding and head that are matrices to speak of."""
+    return [
+        module.weight
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+        and not name.startswith(("projection", "head"))
+        and getattr(module, "groups", 1) == 1
+        and min(module.weight.shape[:2]) >= SMALLEST_MATRIX
+    ]
