@@ -29,7 +29,7 @@ class Optimizer:
     """
 
     def __init__(self, network: MMN, optim: Optim) -> None:
-        self._matrices: list[tuple[nn.Parameter, nn.Parameter]] = []
+        self._matrices: list[tuple[Tensor, nn.Parameter]] = []
         self._parts: list[torch.optim.Optimizer] = []
         groups = parameter_groups(network, optim)
         if optim.optimizer == "muon":
@@ -95,7 +95,7 @@ class Optimizer:
         return [tensor for part in self._parts for group in part.param_groups for tensor in group["params"]]
 
 
-def _hidden(network: MMN) -> list[nn.Parameter]:
+def _hidden(network: MMN) -> list[Tensor]:
     """Weights of the linear layers and dense convolutions between embedding and head that are matrices to speak of."""
     return [
         module.weight

@@ -84,7 +84,14 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert not torch.equal(weights(tmp_path / "three" / "last.pt")["head.weight"], one["head.weight"])
 
 
-@pytest.mark.parametrize("changes", [["optim.ema=0.9", "optim.clip_norm=1"], ["optim.precision=bf16"]])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["optim.ema=0.9", "optim.clip_norm=1"],
+        ["optim.precision=bf16"],
+        ["optim.optimizer=muon", "model.width=32", "optim.clip_norm=1"],
+    ],
+)
 def test_a_run_stopped_between_epochs_goes_on_to_the_same_bits(tmp_path: Path, changes: list[str]) -> None:
     chosen = recipe("optim.epochs=3", "model.drop_path=0.3", "data.mixup=0.4", *changes)
     trainer(tmp_path / "whole", chosen).fit()
