@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,10 @@ from mmn_edge.architecture import Architecture
 from mmn_edge.machine import describe
 from mmn_edge.network import MMN
 from mmn_edge.network.mmn import JointMixing
+from mmn_edge.train.optimizer import Optimizer
+from mmn_edge.train.recipe import load
+
+BASELINE = "plain eager, fp32"
 
 
 class PlainJointMixing(JointMixing):
@@ -44,24 +49,51 @@ class PlainMMN(MMN):
         return super().embed(x, index_t).contiguous()
 
 
-def step(arch: Architecture, kind: type[MMN], batch: int, dtype: torch.dtype, *, compiled: bool) -> Callable[[], None]:
-    """A training step on random clips, ready to be called."""
-    torch.manual_seed(0)
-    network = kind(arch, drop_path=0.1, head_drop=0.1).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=kind is MMN)
-    forward: nn.Module = torch.compile(network) if compiled else network  # type: ignore[assignment]
-    x = torch.randn(batch, arch.in_channels, arch.num_frames, arch.num_joints, 1)
-    index_t = torch.linspace(-1, 1, arch.num_frames).expand(batch, -1).contiguous()
-    target = torch.randint(0, arch.num_classes, (batch,))
+@dataclass(frozen=True)
+class Variant:
+    """A way to take a training step."""
 
-    def run() -> None:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = nn.functional.cross_entropy(forward(x, index_t), target)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+    kind: type[MMN] = MMN
+    dtype: torch.dtype = torch.bfloat16
+    optimizer: str = "adamw"
+    compiled: bool = False
 
-    return run
+    def step(self, arch: Architecture, batch: int) -> Callable[[], None]:
+        """A training step on random clips, ready to be called."""
+        torch.manual_seed(0)
+        network = self.kind(arch, drop_path=0.1, head_drop=0.1).train()
+        apply = self._plain(network) if self.kind is PlainMMN else self._ours(network)
+        forward: nn.Module = torch.compile(network) if self.compiled else network  # type: ignore[assignment]
+        x = torch.randn(batch, arch.in_channels, arch.num_frames, arch.num_joints, 1)
+        index_t = torch.linspace(-1, 1, arch.num_frames).expand(batch, -1).contiguous()
+        target = torch.randint(0, arch.num_classes, (batch,))
+
+        def run() -> None:
+            with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+                loss = nn.functional.cross_entropy(forward(x, index_t), target)
+            loss.backward()
+            apply()
+
+        return run
+
+    def _plain(self, network: MMN) -> Callable[[], None]:
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+
+        def apply() -> None:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        return apply
+
+    def _ours(self, network: MMN) -> Callable[[], None]:
+        optimizer = Optimizer(network, load("paper", [f"optim.optimizer={self.optimizer}"]).optim)
+        scaler = torch.amp.GradScaler("cpu", enabled=False)
+
+        def apply() -> None:
+            optimizer.step(scaler, 1e-3, 0)
+            optimizer.zero_grad()
+
+        return apply
 
 
 def main() -> None:
@@ -86,17 +118,15 @@ def main() -> None:
         depth=options.depth,
         mlp_width=2 * options.width,
     )
-    variants: dict[str, tuple[type[MMN], torch.dtype, bool]] = {
-        "plain eager, fp32": (PlainMMN, torch.float32, False),
-        "ours eager, fp32": (MMN, torch.float32, False),
-        "ours eager, bf16": (MMN, torch.bfloat16, False),
+    variants = {
+        BASELINE: Variant(PlainMMN, torch.float32),
+        "ours eager, fp32": Variant(dtype=torch.float32),
+        "ours eager, bf16": Variant(),
+        "the same with Muon": Variant(optimizer="muon"),
     }
     if options.compile:
-        variants["ours compiled, bf16"] = (MMN, torch.bfloat16, True)
-    steps = {
-        name: step(arch, kind, options.batch, dtype, compiled=compiled)
-        for name, (kind, dtype, compiled) in variants.items()
-    }
+        variants["ours compiled, bf16"] = Variant(compiled=True)
+    steps = {name: variant.step(arch, options.batch) for name, variant in variants.items()}
     for run in steps.values():
         run()
         run()
@@ -113,7 +143,7 @@ def main() -> None:
         f"width {arch.width}, depth {arch.depth}, {arch.num_frames} frames, {arch.num_joints} joints, batch "
         f"{options.batch}, {options.threads} threads; ms a clip, median of {options.rounds}"
     )
-    base_wall, base_cpu = (statistics.median(times["plain eager, fp32"]) for times in (wall, cpu))
+    base_wall, base_cpu = (statistics.median(times[BASELINE]) for times in (wall, cpu))
     print(f"{'':22}{'wall':>8}{'ratio':>7}{'cpu':>9}{'ratio':>7}")
     for name in steps:
         one, two = statistics.median(wall[name]), statistics.median(cpu[name])
