@@ -78,7 +78,7 @@ def test_a_resolved_recipe_is_a_recipe(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ("optim.lr", "section.field=value"),
-        ("optim.learning=1", "no field optim.learning: optim. has epochs"),
+        ("optim.learning=1", "no field optim.learning: optim. has optimizer"),
         ("mode=1", "no field mode"),
         ("optim=1", "optim must be a mapping"),
         ("optim.lr=fast", "optim.lr must be of type float, not 'fast'"),
