@@ -251,7 +251,7 @@ class MMN(nn.Module):
     def _initialise(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                # Keeps the size of what passes (LeCun et al., 1998); the 0.02 that is usual in transformers starts slowly.
+                # Keeps the size of what passes (LeCun et al., 1998); transformers' 0.02 starts slowly.
                 nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
                 nn.init.zeros_(module.bias)
         nn.init.trunc_normal_(self.STPE if self.arch.index_t else self.STPE_, std=0.02)
