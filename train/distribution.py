@@ -93,5 +93,7 @@ def joined(device: str | None = None) -> Iterator[Processes]:
     distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield Processes(rank, world, place)
+        # Leave together: on the CPU one that leaves while another still works may abort on its way out (torch 2.13).
+        distributed.barrier()
     finally:
         distributed.destroy_process_group()
