@@ -70,7 +70,6 @@ class Optimizer:
         """
         for weight, matrix in self._matrices:
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-            weight.grad = None
         for part in self._parts:
             for group in part.param_groups:
                 group["lr"] = rate

@@ -40,6 +40,9 @@ def network() -> MMN:
     torch.manual_seed(0)
     net = MMN(ARCH).eval()
     with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, torch.nn.Linear):  # small beside the noise: no chaos
+                module.weight.mul_(0.02 * module.in_features**0.5)
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
         net.head.weight.mul_(100)  # a fresh network's logits hardly depend on its input
@@ -90,7 +93,7 @@ def test_each_precision_gives_its_logits(conversion: Conversion, checkpoint: Pat
     assert np.abs(fake - plain).mean() > 1e-3
     half = np.abs(run(conversion, "fp16")[0] - plain)
     assert 1e-6 < half.max() < 5e-3 * np.ptp(plain)
-    for precision, share in zip(PRECISIONS[1:], (0.4, 2.0), strict=False):
+    for precision, share in zip(PRECISIONS[1:], (0.2, 2.0), strict=False):
         int8 = run(conversion, precision)[0]
         assert np.abs(int8 - fake).mean() < share * np.abs(fake - plain).mean()
 

@@ -27,10 +27,13 @@ ARCH = Architecture(num_classes=4, num_joints=5, width=16, depth=1, mlp_width=32
 Batch = tuple[Tensor, Tensor]
 
 
-def network(arch: Architecture = ARCH, seed: int = 0) -> MMN:
-    torch.manual_seed(seed)
+def network(arch: Architecture = ARCH) -> MMN:
+    torch.manual_seed(0)
     net = MMN(arch).eval()
     with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, nn.Linear):  # small beside the noise: no chaos
+                module.weight.mul_(0.02 * module.in_features**0.5)
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return net
@@ -42,8 +45,8 @@ def batches(count: int = 2) -> list[Batch]:
     return [(torch.randn(6, 2, 16, 5, 1, generator=generator), index_t) for _ in range(count)]
 
 
-def quantized(kept: tuple[str, ...] | None = None, seed: int = 0) -> MMN:
-    net = network(seed=seed)
+def quantized(kept: tuple[str, ...] | None = None) -> MMN:
+    net = network()
     calibrate(quantize(net, default_kept(net) if kept is None else kept), batches())
     return net
 
@@ -87,13 +90,10 @@ def test_switched_off_it_is_the_plain_network_to_the_bit() -> None:
 
 
 def test_int8_is_near_float_and_nearer_with_the_sensitive_layers_kept() -> None:
-    def error(kept: tuple[str, ...] | None, seed: int) -> float:
-        """As share of how far the logits of different clips lie apart, which in an untrained network is not far."""
-        plain = logits(network(seed=seed))
-        return float((logits(quantized(kept, seed)) - plain).square().mean().sqrt() / plain.std(0).mean())
-
-    kept, everything = (np.mean([error(kept, seed) for seed in range(5)]) for kept in (None, ()))
-    assert 0 < kept < everything < 0.5
+    plain = logits(network())
+    spread = plain.std(0).mean()
+    errors = [float((logits(quantized(kept)) - plain).square().mean().sqrt() / spread) for kept in (None, ())]
+    assert 0 < errors[0] < errors[1] < 0.2
 
 
 @pytest.mark.parametrize("name", ["fusion.res_conv", "MFM.0.blocks.0.proj", "MFM.1.blocks.0.tconv"])

@@ -193,7 +193,7 @@ def test_quantization_aware_training(tmp_path: Path) -> None:
     quantized, plain = (build_network(state, description["options"], quantized=on) for on in (True, False))
     x, index_t = 2 * torch.rand(2, 2, 16, 15, 1) - 1, torch.linspace(-1, 1, 16).expand(2, 16)
     difference = (quantized(x, index_t) - plain(x, index_t)).abs().max().item()
-    assert 0 < difference < 1
+    assert 0 < difference < 0.6
     assert trainer(tmp_path / "int8", qat, best).fit(resume=True) == run.best
 
 
