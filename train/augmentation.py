@@ -37,6 +37,8 @@ def augment(keypoints: FloatArray, options: Augment, layout: Layout, rng: np.ran
         keypoints = np.roll(keypoints, int(rng.integers(len(keypoints))), axis=0)
     if options.parts:
         keypoints = _move_parts(keypoints, options.parts, layout, rng)
+    if options.stray:
+        keypoints = _stray(keypoints, options.stray, layout, rng)
     if options.drop_part or options.drop_frames or options.lower_edge:
         keypoints = _hide(keypoints, options, layout, rng)
     if options.rotate or options.tilt or options.shear or options.perspective:
@@ -81,6 +83,35 @@ def _move_parts(keypoints: FloatArray, size: float, layout: Layout, rng: np.rand
         shift = rng.normal(0.0, reach, channels)
         moved[:, joints] = (keypoints[:, joints] - centre) @ matrix.T + centre + shift
     return moved
+
+
+def _stray(keypoints: FloatArray, probability: float, layout: Layout, rng: np.random.Generator) -> FloatArray:
+    """Let limbs swing about their roots for a run of frames, out and back, as where a tracker loses them."""
+    frames, _, channels = keypoints.shape
+    moved = keypoints.copy()
+    for part in layout.parts.values():
+        # A limb hangs on the body by one bone, and turns about that bone's end in the limb.
+        roots = [one if one in part else other for one, other in layout.bones if (one in part) != (other in part)]
+        if len(roots) != 1 or rng.random() >= probability:
+            continue
+        length = int(rng.integers(1, max(2, frames // 2 + 1)))
+        start = int(rng.integers(frames - length + 1))
+        angles = rng.uniform(-1.5, 1.5) * np.hanning(length + 2)[1:-1]
+        x, y, z = _direction(rng) if channels == 3 else (0.0, 0.0, 1.0)
+        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+        turns = (
+            np.eye(3) + np.multiply.outer(np.sin(angles), cross) + np.multiply.outer(1 - np.cos(angles), cross @ cross)
+        )
+        run, joints = slice(start, start + length), list(part)
+        root = keypoints[run, roots]
+        moved[run, joints] = (keypoints[run, joints] - root) @ turns[:, :channels, :channels].transpose(0, 2, 1) + root
+    return moved
+
+
+def _direction(rng: np.random.Generator) -> np.ndarray:  # type: ignore[type-arg]
+    """A unit vector in space, all directions alike."""
+    vector = rng.normal(size=3)
+    return vector / np.linalg.norm(vector)
 
 
 def _hide(keypoints: FloatArray, options: Augment, layout: Layout, rng: np.random.Generator) -> FloatArray:

@@ -83,6 +83,7 @@ class Augment:
     speed: float
     roll: float
     parts: float
+    stray: float
     noise: float
     drop_part: float
     drop_frames: float

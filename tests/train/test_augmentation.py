@@ -34,6 +34,7 @@ def test_no_option_changes_nothing() -> None:
         {"speed": 0.5},
         {"roll": 1.0},
         {"parts": 0.1},
+        {"stray": 1.0},
         {"noise": 0.01},
         {"drop_part": 1.0},
         {"drop_frames": 0.5},
@@ -94,6 +95,25 @@ def test_parts_move_by_themselves_and_stay_rigid() -> None:
     assert not np.allclose(moved - x, (moved - x)[:, :1])
 
 
+@pytest.mark.parametrize(("layout", "channels", "arm"), [(MA52, 2, "right_hand"), (UCLA, 3, "left_arm")])
+def test_a_limb_strays_about_its_root_for_some_frames_and_keeps_its_bones(
+    layout: layouts.Layout, channels: int, arm: str
+) -> None:
+    x = clip(layout, channels)
+    strayed = augment(x, replace(NOTHING, erase=0, stray=1.0), layout, np.random.default_rng(2))
+    root, *limb = layout.parts[arm]
+    assert np.array_equal(strayed[:, [root, *layout.parts["torso"]]], x[:, [root, *layout.parts["torso"]]])
+    away = np.flatnonzero((strayed != x).any(axis=(1, 2)) & (strayed[:, limb] != x[:, limb]).any(axis=(1, 2)))
+    assert 1 <= len(away) <= len(x) // 2
+    assert np.array_equal(away, np.arange(away[0], away[-1] + 1))
+    for start, end in layout.bones:
+        np.testing.assert_allclose(
+            np.linalg.norm(strayed[:, start] - strayed[:, end], axis=-1),
+            np.linalg.norm(x[:, start] - x[:, end], axis=-1),
+            rtol=1e-4,
+        )
+
+
 def test_a_rolled_clip_begins_elsewhere_and_ends_before_it() -> None:
     x = clip(MA52, 2)
     rolled = augment(x, replace(NOTHING, erase=0, roll=1.0), MA52, np.random.default_rng(1))
@@ -114,7 +134,7 @@ def test_perspective_makes_one_side_larger() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_the_shortest_clips_survive_everything(frames: int) -> None:
     options = replace(NOTHING, rotate=30, shear=0.1, perspective=0.2, mirror=0.5, speed=0.5, noise=0.01)
-    options = replace(options, drop_part=0.9, drop_frames=0.9)
+    options = replace(options, drop_part=0.9, drop_frames=0.9, stray=0.9)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         x = augment(crop(clip(MA52, 2, frames), 0.3, rng), options, MA52, rng)
