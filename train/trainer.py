@@ -212,7 +212,7 @@ class Trainer:
         return total / steps, rate
 
     def _autocast(self) -> torch.autocast:
-        """Mixed precision as the recipe asks for it, in training and validation alike."""
+        """Mixed precision as the recipe asks for it."""
         precision = self.recipe.optim.precision
         return torch.autocast(self.processes.device.type, PRECISIONS[precision], enabled=precision != "fp32")
 
@@ -224,11 +224,11 @@ class Trainer:
                     module.eval()
 
     def _validate(self, network: nn.Module) -> tuple[float, float]:
-        """Cross-entropy and top-1 accuracy on the validation clips."""
+        """Cross-entropy and top-1 accuracy on the validation clips, in float32 as the saved weights are used."""
         network.eval()
         loss, hits, count = 0.0, 0, 0
         device = self.processes.device
-        with torch.inference_mode(), self._autocast():
+        with torch.inference_mode():
             for batch in evaluation_batches(
                 self.data.validation, self.preprocessing, batch_size=64, frames=self.recipe.model.frames
             ):

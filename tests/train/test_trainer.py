@@ -13,6 +13,7 @@ from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.labels import Labels
 from mmn_edge.network import build_network, read_checkpoint
 from mmn_edge.train.beginning import begin
+from mmn_edge.train.data import evaluation_batches
 from mmn_edge.train.journal import EpochResult
 from mmn_edge.train.recipe import Recipe, load
 from mmn_edge.train.trainer import Trainer
@@ -113,6 +114,20 @@ def test_the_average_is_what_is_saved_and_validated(tmp_path: Path) -> None:
     saved = weights(tmp_path / "last.pt")
     assert not torch.equal(saved["head.weight"], run.network.state_dict()["head.weight"])
     assert set(saved) == set(run.network.state_dict())
+
+
+def test_validation_is_of_the_saved_weights_in_float32(tmp_path: Path) -> None:
+    run = trainer(tmp_path, recipe("optim.precision=bf16"))
+    run.fit()
+    state, description = read_checkpoint(tmp_path / "last.pt")
+    network = build_network(state, description["options"])
+    with torch.inference_mode():
+        (x, index_t, target), *rest = evaluation_batches(
+            run.data.validation, run.preprocessing, batch_size=64, frames=16
+        )
+        loss = torch.nn.functional.cross_entropy(network(x, index_t), target)
+    assert not rest
+    assert run.history[-1].validation_loss == pytest.approx(float(loss), rel=1e-5)
 
 
 def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
