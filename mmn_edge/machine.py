@@ -10,7 +10,7 @@ import numpy as np
 
 import mmn_edge
 
-__all__ = ["describe"]
+__all__ = ["computes_bfloat16", "describe"]
 
 
 def describe() -> dict[str, str]:
@@ -28,6 +28,11 @@ def describe() -> dict[str, str]:
         "mmn-edge": mmn_edge.__version__,
     }
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def computes_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16 products: AVX-512 BF16, AMX, or Arm's BF16."""
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(f"{_cpuinfo('flags')} {_cpuinfo('Features')}".split())
 
 
 def _usable_cores() -> int:

@@ -37,3 +37,19 @@ def test_what_cannot_be_found_out_is_left_out(monkeypatch: pytest.MonkeyPatch) -
     facts = machine.describe()
     assert facts["machine"] == platform.machine()
     assert not {"processor", "jetson", "clock governor"} & set(facts)
+
+
+@pytest.mark.parametrize(
+    ("lines", "native"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("flags\t\t: fpu avx2 avx512f avx512vl\n", False),
+        ("Features\t: fp asimd asimddp\n", False),
+        ("", False),
+    ],
+)
+def test_bfloat16_needs_instructions_of_its_own(lines: str, native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding=None: f"processor\t: 0\n{lines}")
+    assert machine.computes_bfloat16() is native

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmn_edge.errors import UsageError
 from mmn_edge.network import MMN
+from mmn_edge.train.muon import Muon
+from mmn_edge.train.precision import fast_dtype
 from mmn_edge.train.recipe import Optim
 from mmn_edge.train.schedule import parameter_groups
 
@@ -20,12 +21,7 @@ SMALLEST_MATRIX = 16
 class Optimizer:
     """Changes a network's weights in place, by one learning rate for all.
 
-    Muon (https://kellerjordan.github.io/posts/muon/) takes what momentum gives for a matrix to the nearest orthogonal
-    one. It is scaled to AdamW's size of steps (Liu et al., arXiv 2502.16982), so that one learning rate and one decay
-    serve both. Convolutions are matrices too: output channels by all the rest.
-
-    Raises:
-        UsageError: This PyTorch has no Muon.
+    Convolutions are matrices too: output channels by all the rest.
     """
 
     def __init__(self, network: MMN, optim: Optim) -> None:
@@ -33,24 +29,14 @@ class Optimizer:
         self._parts: list[torch.optim.Optimizer] = []
         groups = parameter_groups(network, optim)
         if optim.optimizer == "muon":
-            if not hasattr(torch.optim, "Muon"):
-                raise UsageError(
-                    f"PyTorch {torch.__version__} has no Muon, which came with 2.9: upgrade it, or train with "
-                    "--set optim.optimizer=adamw"
-                )
             # The same memory under another shape: Muon takes nothing but matrices.
             self._matrices = [(weight, nn.Parameter(weight.detach().flatten(1))) for weight in _hidden(network)]
             taken = {id(weight) for weight, _ in self._matrices}
             for group in groups:
                 group["params"] = [parameter for parameter in group["params"] if id(parameter) not in taken]
-            self._parts.append(
-                torch.optim.Muon(
-                    [matrix for _, matrix in self._matrices],
-                    lr=optim.lr,
-                    weight_decay=optim.weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
+            parameters = [matrix for _, matrix in self._matrices]
+            dtype = fast_dtype(parameters[0].device)
+            self._parts.append(Muon(parameters, lr=optim.lr, weight_decay=optim.weight_decay, dtype=dtype))
         self._parts.append(torch.optim.AdamW(groups, lr=optim.lr, fused=True))
 
     def zero_grad(self) -> None:

@@ -22,7 +22,7 @@ __all__ = ["Augment", "Data", "Model", "Optim", "Qat", "Recipe", "load", "names"
 SUFFIXES = (".yaml", ".yml")
 SAMPLINGS = ("random", "uniform")
 OPTIMIZERS = ("adamw", "muon")
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,13 @@ from mmn_edge.train.distribution import Processes
 from mmn_edge.train.journal import EpochResult, Journal
 from mmn_edge.train.objective import Objective
 from mmn_edge.train.optimizer import Optimizer
+from mmn_edge.train.precision import training_dtype
 from mmn_edge.train.recipe import Recipe
 from mmn_edge.train.schedule import learning_rate
 
 __all__ = ["Trainer"]
 
 BEST, LAST = "best.pt", "last.pt"
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -213,8 +213,9 @@ class Trainer:
 
     def _autocast(self) -> torch.autocast:
         """Mixed precision as the recipe asks for it."""
-        precision = self.recipe.optim.precision
-        return torch.autocast(self.processes.device.type, PRECISIONS[precision], enabled=precision != "fp32")
+        device = self.processes.device
+        dtype = training_dtype(self.recipe.optim.precision, device)
+        return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
     def _train_mode(self, network: nn.Module) -> None:
         network.train()

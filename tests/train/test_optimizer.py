@@ -3,7 +3,6 @@ import torch
 from torch import nn
 
 from mmn_edge.architecture import Architecture
-from mmn_edge.errors import UsageError
 from mmn_edge.network import MMN
 from mmn_edge.train.optimizer import Optimizer
 from mmn_edge.train.recipe import Optim, load
@@ -83,12 +82,6 @@ def test_no_gradient_is_left_for_the_next_step() -> None:
     optimizer.step(scaler(), 1e-3, 0)
     optimizer.zero_grad()
     assert all(tensor.grad is None for tensor in [*network.parameters(), *optimizer._parameters()])
-
-
-def test_an_older_pytorch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(UsageError, match=r"has no Muon.*optim.optimizer=adamw"):
-        Optimizer(MMN(ARCH), optim("optim.optimizer=muon"))
 
 
 def test_weights_are_changed_where_they_are() -> None:
