@@ -39,7 +39,7 @@ def test_the_recipes_that_users_ask_for_are_there() -> None:
     wanted |= {f"nw-ucla-{stream}" for stream in ("joint", "bone", "joint-motion", "bone-motion")} | {"synthetic"}
     assert wanted <= set(recipe.names())
     assert load("nw-ucla-bone-motion").stream == "bone-motion"
-    assert load("nw-ucla-bone-motion").augment == load("nw-ucla-joint").augment
+    assert load("nw-ucla-bone-motion").augment == load("nw-ucla-joint-motion").augment
 
 
 def test_every_field_is_explained_in_the_paper_recipe() -> None:
