@@ -13,6 +13,7 @@ from mmn_edge import presets
 from mmn_edge.architecture import parse_options
 from mmn_edge.cli import engines
 from mmn_edge.cli.advisor import AUTO, advise
+from mmn_edge.cli.completion import among
 from mmn_edge.cli.engines import EngineRequest, engine_options
 from mmn_edge.cli.options import backend_option, numbers, precision_option
 from mmn_edge.errors import UsageError
@@ -39,6 +40,7 @@ MOST_OPERATORS = 6
 @click.option(
     "--preset",
     metavar="NAME",
+    shell_complete=among(presets.PRESETS),
     help=f"Layout, classes and window: {', '.join(presets.PRESETS)}.  [default: the checkpoint's own, or guessed]",
 )
 @click.option(

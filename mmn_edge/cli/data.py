@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmn_edge import layouts, split_plan
+from mmn_edge.cli.completion import among
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.hub import DATA_FILES
 
@@ -85,8 +86,21 @@ def check(
 @data.command("import")
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The new pickle.")
-@click.option("--to", "target", required=True, metavar="LAYOUT", help=f"One of {', '.join(layouts.names())}.")
-@click.option("--from", "source", metavar="LAYOUT", help="The layout of the inputs, where they do not name it.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    metavar="LAYOUT",
+    shell_complete=among(layouts.names()),
+    help=f"One of {', '.join(layouts.names())}.",
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="LAYOUT",
+    shell_complete=among(layouts.names()),
+    help="The layout of the inputs, where they do not name it.",
+)
 @click.option(
     "--image-size", default="640x480", show_default=True, metavar="WxH", help="Of landmarks that are fractions."
 )

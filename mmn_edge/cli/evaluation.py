@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge import presets
+from mmn_edge import layouts, presets
 from mmn_edge.architecture import parse_options
 from mmn_edge.cli import terminal
+from mmn_edge.cli.completion import among
 from mmn_edge.cli.options import backend_option
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.evaluation import BATCH, DEPLOYED, PROTOCOLS
@@ -26,10 +27,20 @@ __all__ = ["evaluate"]
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="A labelled data set.")
 @click.option("--split", help="Its split.  [default: val, or test, or all clips]")
-@click.option("--layout", metavar="NAME", help="The data's layout, where the data set does not say it.")
+@click.option(
+    "--layout",
+    metavar="NAME",
+    shell_complete=among(layouts.names()),
+    help="The data's layout, where the data set does not say it.",
+)
 @click.option("--precision", help="Which of a bundle's models; all for each of them.  [default: fp32]")
 @backend_option
-@click.option("--preset", metavar="NAME", help=f"What a checkpoint is: {', '.join(presets.PRESETS)}.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=among(presets.PRESETS),
+    help=f"What a checkpoint is: {', '.join(presets.PRESETS)}.",
+)
 @click.option(
     "--stream",
     "streams",

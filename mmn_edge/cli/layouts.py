@@ -9,6 +9,7 @@ import click
 
 from mmn_edge import drawing, mappings
 from mmn_edge import layouts as registry
+from mmn_edge.cli.completion import among
 from mmn_edge.errors import UsageError
 
 __all__ = ["layouts"]
@@ -40,7 +41,7 @@ def layouts(context: click.Context) -> None:
 
 
 @layouts.command()
-@click.argument("name")
+@click.argument("name", shell_complete=among(registry.names()))
 @click.option("--svg", "svg_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the drawing to FILE.")
 def show(name: str, svg_file: Path | None) -> None:
     """Draw the layout NAME and print its joints, bones, left-right pairs and centre.
@@ -73,8 +74,8 @@ def show(name: str, svg_file: Path | None) -> None:
 
 
 @layouts.command("map")
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", shell_complete=among(registry.names()))
+@click.argument("target", shell_complete=among(registry.names()))
 def show_mapping(source: str, target: str) -> None:
     """Print how each joint of layout TARGET is made from layout SOURCE.
 

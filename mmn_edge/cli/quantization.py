@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmn_edge import presets
 from mmn_edge.architecture import parse_options
+from mmn_edge.cli.completion import among
 from mmn_edge.errors import MmnEdgeError, UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
@@ -70,7 +72,12 @@ SHOWN = 12
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for sensitivity.json, .md and .svg.",
 )
-@click.option("--preset", metavar="NAME", help="What the checkpoint is, where it does not say so itself.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=among(presets.PRESETS),
+    help="What the checkpoint is, where it does not say so itself.",
+)
 @click.option("--stream", type=click.Choice(STREAMS), help="What it was trained on, where it does not say so itself.")
 @click.option("--model-option", "model_options", multiple=True, metavar="NAME=VALUE", help="As for convert.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of PyTorch.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmn_edge.cli.completion import of_recipe_fields, of_recipes
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
@@ -25,8 +26,21 @@ SYNTHETIC = "synthetic"
 
 @click.command()
 @click.argument("data")
-@click.option("--recipe", "name", metavar="NAME", help="A recipe of 'mmn-edge recipes', or a .yaml file of your own.")
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a recipe's field. Repeatable.")
+@click.option(
+    "--recipe",
+    "name",
+    metavar="NAME",
+    shell_complete=of_recipes,
+    help="A recipe of 'mmn-edge recipes', or a .yaml file of your own.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    shell_complete=of_recipe_fields,
+    help="Change a recipe's field. Repeatable.",
+)
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--stream", type=click.Choice(STREAMS), help="[default: the recipe's]")
 @click.option("--epochs", type=click.IntRange(min=1), help="[default: the recipe's]")
@@ -131,8 +145,15 @@ def train(
 
 
 @click.command()
-@click.argument("name", required=False)
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Show NAME as changed. Repeatable.")
+@click.argument("name", required=False, shell_complete=of_recipes)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    shell_complete=of_recipe_fields,
+    help="Show NAME as changed. Repeatable.",
+)
 def recipes(name: str | None, changes: tuple[str, ...]) -> None:
     """List the training recipes, or show all fields of the recipe NAME.
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge import presets
+from mmn_edge import layouts, presets
 from mmn_edge.cli import terminal
+from mmn_edge.cli.completion import among
 from mmn_edge.cli.models import ALL, ModelSource, model_sources
 from mmn_edge.cli.options import find_bundle
 from mmn_edge.drift import limits_for
@@ -39,7 +40,12 @@ BATCH = 16
     "--data", type=click.Path(path_type=Path, exists=True), help="Labelled clips.  [default: synthetic motion]"
 )
 @click.option("--split", help="The split of the data.  [default: val, or test, or all clips]")
-@click.option("--layout", metavar="NAME", help="The data's layout, where the data set does not say it.")
+@click.option(
+    "--layout",
+    metavar="NAME",
+    shell_complete=among(layouts.names()),
+    help="The data's layout, where the data set does not say it.",
+)
 @click.option(
     "--windows",
     "count",
@@ -51,7 +57,12 @@ BATCH = 16
     type=click.Path(path_type=Path, exists=True),
     help="Compare with what PyTorch makes of this checkpoint, too.",
 )
-@click.option("--preset", metavar="NAME", help="As for mmn-edge convert, of the checkpoint.")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=among(presets.PRESETS),
+    help="As for mmn-edge convert, of the checkpoint.",
+)
 @click.option("--stream", type=click.Choice(STREAMS), help="As for mmn-edge convert, of the checkpoint.")
 @click.option("--model-option", "model_options", multiple=True, metavar="NAME=VALUE", help="As for mmn-edge convert.")
 @click.option(
