@@ -17,7 +17,7 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from mmn_edge.convert.lint import HEAVY, site_of
 from mmn_edge.errors import BundleError
-from mmn_edge.extras import load_onnxruntime
+from mmn_edge.extras import load_onnxruntime, session_options
 from mmn_edge.layer_drift import Layer, LayerDrift
 from mmn_edge.skeleton import FloatArray
 
@@ -46,8 +46,6 @@ SUMS = ("Add", "Sub", "Sum")
 
 GRAPH = "graph"
 """The site of what belongs to no layer."""
-
-LOG_ERRORS_ONLY = 3
 
 
 def compare_layers(reference: Path, model: Path, inputs: Mapping[str, FloatArray], *, threshold: float) -> LayerDrift:
@@ -119,11 +117,9 @@ class _Runner:
             onnx.ValueInfoProto(name=name) for name in dict.fromkeys(self.outputs) if name not in known
         )
         onnxruntime = load_onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = LOG_ERRORS_ONLY
         try:
             self.session = onnxruntime.InferenceSession(
-                changed.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                changed.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its exceptions share no base class
             raise BundleError(f"ONNX Runtime cannot load {path} with its layers as outputs: {error}") from error

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mmn_edge.errors import VerificationError
-from mmn_edge.extras import load_onnxruntime
+from mmn_edge.extras import load_onnxruntime, session_options
 from mmn_edge.skeleton import FloatArray
 
 __all__ = [
@@ -36,7 +36,6 @@ ERROR_SHARE = 0.1
 HALF_ERROR_SHARE = 2.0
 NOISE_WINDOWS = 16
 NOISE_TRIALS = 2
-LOG_ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True)
@@ -158,9 +157,7 @@ def _checked(
 ) -> Verification:
     """Compare ONNX Runtime's outputs with the expected ones."""
     onnxruntime = load_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = LOG_ERRORS_ONLY
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(model), session_options(), providers=["CPUExecutionProvider"])
     batched = session.run(None, inputs)
     single = session.run(None, {name: x[:1] for name, x in inputs.items()})
     difference = np.abs(batched[0] - expected[0])

@@ -10,7 +10,7 @@ import numpy as np
 
 import mmn_edge
 
-__all__ = ["computes_bfloat16", "describe"]
+__all__ = ["computes_bfloat16", "describe", "saturates_int8"]
 
 
 def describe() -> dict[str, str]:
@@ -33,6 +33,15 @@ def describe() -> dict[str, str]:
 def computes_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16 products: AVX-512 BF16, AMX, or Arm's BF16."""
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(f"{_cpuinfo('flags')} {_cpuinfo('Features')}".split())
+
+
+def saturates_int8() -> bool:
+    """Whether fast sums of 8-bit products overflow here: on x86 without VNNI, where 16 bits take two products.
+
+    https://docs.openvino.ai/latest/pot_saturation_issue.html
+    """
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return x86 and {"avx512_vnni", "avx_vnni"}.isdisjoint(_cpuinfo("flags").split())
 
 
 def _usable_cores() -> int:

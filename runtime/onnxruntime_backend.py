@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmn_edge.errors import BundleError, MissingDependencyError
-from mmn_edge.extras import check_half_scales, load_onnxruntime
+from mmn_edge.extras import check_half_scales, load_onnxruntime, session_options
 from mmn_edge.runtime.backend import Output
 from mmn_edge.skeleton import FloatArray
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["CPU", "PROVIDERS", "OnnxRuntimeBackend", "Provider"]
-
-LOG_ERRORS_ONLY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,6 @@ class OnnxRuntimeBackend:
         return self._precision
 
     def __enter__(self) -> Self:
-        if self._provider is CPU:
-            check_half_scales(self._precision)
         onnxruntime = load_onnxruntime()
         if self._provider is CPU:
             check_half_scales(self._precision)
@@ -95,13 +91,11 @@ class OnnxRuntimeBackend:
                 f"this ONNX Runtime {onnxruntime.__version__} has no {wanted} (it has {', '.join(available)}): install "
                 f"{self._provider.package} in its place"
             )
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = LOG_ERRORS_ONLY
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
         try:
             self._session = onnxruntime.InferenceSession(
-                str(self._model), options, providers=[name for name in self._provider.names if name in available]
+                str(self._model),
+                session_options(self._threads),
+                providers=[name for name in self._provider.names if name in available],
             )
         except Exception as error:  # its exceptions share no base class
             raise BundleError(f"ONNX Runtime cannot load {self._model}: {error}") from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmn_edge.errors import BundleError
 from mmn_edge.extras import load_openvino
+from mmn_edge.machine import saturates_int8
 from mmn_edge.runtime.backend import Output
 from mmn_edge.skeleton import FloatArray
 
@@ -36,6 +37,8 @@ class OpenVinoBackend:
         self._model = model
         self._precision = precision
         self._threads = threads
+        # Where its 8-bit sums would overflow, int8 is computed in float32: right, but no faster than fp32.
+        self._simulated = precision.startswith("int8") and saturates_int8()
         self._graph: Any = None
         self._requests: OrderedDict[int, Any] = OrderedDict()
 
@@ -43,7 +46,7 @@ class OpenVinoBackend:
     def name(self) -> str:
         """What runs the model."""
         version: str = load_openvino().__version__
-        return f"openvino {version.partition('-')[0]} CPU"
+        return f"openvino {version.partition('-')[0]} CPU" + (", int8 in float32" if self._simulated else "")
 
     @property
     def precision(self) -> str:
@@ -80,6 +83,8 @@ class OpenVinoBackend:
         model.reshape({port.any_name: [batch, *list(port.partial_shape)[1:]] for port in model.inputs})
         # Float32 as it is everywhere else, and not the bfloat16 that OpenVINO prefers where a processor has it.
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if self._simulated:
+            options["LP_TRANSFORMS_MODE"] = "NO"
         if self._threads is not None:
             options["INFERENCE_NUM_THREADS"] = str(self._threads)
         compiled = load_openvino().Core().compile_model(model, "CPU", options)

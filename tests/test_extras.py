@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmn_edge.errors import MissingDependencyError
-from mmn_edge.extras import require
+from mmn_edge.extras import load_onnxruntime, require, session_options
 
 
 @pytest.fixture
@@ -57,3 +58,34 @@ def test_onnx_runtime_reports_nothing(tmp_path: Path) -> None:
     env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=env)
     assert not list(tmp_path.rglob("*onnxruntime*"))
+
+
+def test_sums_of_8_bit_products_are_exact() -> None:
+    """On processors without VNNI the largest of these overflow 16 bits, by which ONNX Runtime adds them by default."""
+    onnx = pytest.importorskip("onnx")
+    make, tensor = onnx.helper, onnx.numpy_helper.from_array
+    weights = np.full((64, 48), 127, np.int8)
+    graph = make.make_graph(
+        [
+            make.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+            make.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+            make.make_node("DequantizeLinear", ["w", "scales", "zeros"], ["v"], axis=1),
+            make.make_node("Gemm", ["d", "v"], ["y"]),
+        ],
+        "product",
+        [make.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None, 64])],
+        [make.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [None, 48])],
+        [
+            tensor(np.float32(1), "scale"),
+            tensor(np.int8(0), "zero"),
+            tensor(weights, "w"),
+            tensor(np.ones(48, np.float32), "scales"),
+            tensor(np.zeros(48, np.int8), "zeros"),
+        ],
+    )
+    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 20)], ir_version=9)
+    session = load_onnxruntime().InferenceSession(
+        model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+    )
+    x = np.full((2, 64), 127, np.float32)
+    assert np.array_equal(session.run(None, {"x": x})[0], x @ weights.astype(np.float32))

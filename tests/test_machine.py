@@ -53,3 +53,21 @@ def test_what_cannot_be_found_out_is_left_out(monkeypatch: pytest.MonkeyPatch) -
 def test_bfloat16_needs_instructions_of_its_own(lines: str, native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda self, encoding=None: f"processor\t: 0\n{lines}")
     assert machine.computes_bfloat16() is native
+
+
+@pytest.mark.parametrize(
+    ("architecture", "flags", "saturates"),
+    [
+        ("x86_64", "fpu avx2", True),
+        ("x86_64", "fpu avx2 avx512f avx512bw", True),
+        ("x86_64", "fpu avx2 avx512f avx512_vnni", False),
+        ("AMD64", "fpu avx2 avx_vnni", False),
+        ("aarch64", "", False),
+    ],
+)
+def test_8_bit_sums_need_vnni_on_x86_alone(
+    architecture: str, flags: str, saturates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: architecture)
+    monkeypatch.setattr(Path, "read_text", lambda self, encoding=None: f"flags\t\t: {flags}\n")
+    assert machine.saturates_int8() is saturates

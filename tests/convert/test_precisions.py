@@ -23,7 +23,7 @@ from mmn_edge.convert.half import halved
 from mmn_edge.convert.quantized import Site, quantized, quantized_layers
 from mmn_edge.convert.verification import compare_half, compare_int8
 from mmn_edge.errors import CheckpointError, MissingDependencyError, UsageError, VerificationError
-from mmn_edge.extras import half_scales_work
+from mmn_edge.extras import half_scales_work, session_options
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import calibrate, default_kept, disable, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing, features, uniform_indices
@@ -213,9 +213,9 @@ def test_every_layer_that_may_be_int8_can_be(small_checkpoint: Path, small_bundl
         expected = graph(torch.from_numpy(windows))[0].numpy()
 
     model = quantized(onnx.load(str(bundle.model())), quantized_layers(net))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"]
+    )
     found = session.run(["logits"], {"keypoints": windows})[0]
     assert np.abs(found - expected).mean() < 0.25 * np.abs(expected - exact).mean()
     # OpenVINO computes such a quantizer wrongly: see tests/runtime/test_openvino_backend.py.
