@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: an optional backend, the fastest one measured on x86 (``docs/deploy.md``)."""
+"""OpenVINO on the CPU: an optional backend, the fastest one measured on x86 with VNNI (``docs/deploy.md``)."""
 
 from __future__ import annotations
 
