@@ -1,4 +1,4 @@
-"""Shell completion of names: presets, layouts, backends, recipes and their fields."""
+"""Shell completion of names: presets, layouts, recipes and their fields."""
 
 from __future__ import annotations
 
