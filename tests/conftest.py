@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,6 +26,12 @@ from mmn_edge.network.quantization import calibrate, default_kept, quantize
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.skeleton import FloatArray
 from mmn_edge.windows import as_features, sample_windows
+
+
+def pytest_configure() -> None:
+    """Let the tests' processes hear Ctrl-C, which a shell has what runs in the background ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
