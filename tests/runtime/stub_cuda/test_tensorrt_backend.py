@@ -236,13 +236,18 @@ def enqueue_carelessly(self: Execution, batch: int, stream: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*could not be cleaned up:UserWarning")
-@pytest.mark.filterwarnings("ignore:.*compute:pytest.PytestUnraisableExceptionWarning")  # ONNX Runtime 1.23, no windows
 @pytest.mark.parametrize(
     ("owner", "name", "broken"),
     [
         (CudaThread, "call", lambda self, function, *args: function(*args)),  # in a thread without the context
         (_Session, "_launch", launch_without_waiting),
-        (Execution, "enqueue", enqueue_carelessly),
+        # ONNX Runtime 1.23, the last for Python 3.10, fails in the stub where it gets no windows.
+        pytest.param(
+            Execution,
+            "enqueue",
+            enqueue_carelessly,
+            marks=pytest.mark.filterwarnings("ignore:.*compute:pytest.PytestUnraisableExceptionWarning"),
+        ),
         (Buffer, "upload", lambda self, count, stream: None),
         (Buffer, "download", lambda self, count, stream: None),
     ],
