@@ -30,7 +30,7 @@ class Architecture:
         num_joints: V, joints of one person.
         num_people: M; the network sees ``M * V`` joints, people-major.
         in_channels: C_in, coordinates per joint: 2 or 3.
-        num_frames: T; divisible by 8.
+        num_frames: T; divisible by 8, at least 16: motion at T/8 is a difference of frames.
         width: C, channels at every scale.
         depth: Blocks at each of the four scales.
         num_heads: Head groups of the skeleton and temporal branches.
@@ -67,8 +67,10 @@ class Architecture:
                 raise UsageError(f"model option {name}={getattr(self, name)} must be at least 1")
         if self.global_pool not in ("avg", "max"):
             raise UsageError(f"model option global_pool={self.global_pool!r} must be 'avg' or 'max'")
-        if self.num_frames % 8:
-            raise UsageError(f"model option num_frames={self.num_frames} must be divisible by 8 (four scales)")
+        if self.num_frames % 8 or self.num_frames < 16:
+            raise UsageError(
+                f"model option num_frames={self.num_frames} must be divisible by 8 (four scales) and at least 16"
+            )
         if self.width % (4 * self.num_heads):
             raise UsageError(
                 f"model option width={self.width} must be divisible by 4 x num_heads ({4 * self.num_heads})"

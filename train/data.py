@@ -6,7 +6,7 @@ prepare the batches, nor on whether a run was interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -128,12 +128,12 @@ class TrainingWindows(Dataset[tuple[Any, Any, int]]):
     def __init__(
         self, data: TrainingData, preprocessing: Preprocessing, layout: layouts.Layout, recipe: Recipe
     ) -> None:
-        self._data, self._preprocessing, self._layout, self._recipe = data, preprocessing, layout, recipe
+        self.data, self._preprocessing, self._layout, self._recipe = data, preprocessing, layout, recipe
 
     def __getitem__(self, key: Key) -> tuple[Any, Any, int]:
         recipe = self._recipe
         epoch, index = key
-        clip = self._data.epoch(epoch)[index]
+        clip = self.data.epoch(epoch)[index]
         rng = np.random.default_rng([recipe.seed, epoch, index])
         keypoints = augment(crop(clip.keypoints, recipe.data.crop, rng), recipe.augment, self._layout, rng)
         frames = recipe.model.frames
@@ -159,34 +159,37 @@ def training_order(clips: Sequence[Clip], recipe: Recipe, epoch: int, classes: i
 
 def training_batches(
     windows: TrainingWindows,
-    order: np.ndarray[Any, Any],
     recipe: Recipe,
-    epoch: int,
+    epochs: Iterable[int],
     *,
     rank: int = 0,
     world: int = 1,
+    workers: int = 0,
 ) -> Iterator[Batch]:
-    """This process's micro-batches of an epoch, ``accumulate`` of them a step; the last incomplete batch is dropped.
+    """This process's micro-batches of one epoch after another, ``accumulate`` of them a step.
 
-    Micro-batch ``m`` of a step is the same clips however many processes share the step.
+    An epoch's last incomplete batch is dropped. Micro-batch ``m`` of a step is the same clips however many processes
+    share the step. Workers, processes that prepare batches, live through all epochs.
     """
-    optim = recipe.optim
-    micros = optim.accumulate * world
-    size = optim.batch_size // micros
-    mine = range(rank * optim.accumulate, (rank + 1) * optim.accumulate)
-    keys = [
-        [(epoch, int(index)) for index in order[start + m * size : start + (m + 1) * size]]
-        for start in range(0, len(order) - optim.batch_size + 1, optim.batch_size)
-        for m in mine
-    ]
     loader: DataLoader[Any] = DataLoader(
         windows,
-        batch_sampler=keys,
-        num_workers=recipe.data.workers,
+        batch_sampler=_keys(windows.data, recipe, epochs, rank, world),
+        num_workers=workers,
         collate_fn=_collate,
         pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)
+
+
+def _keys(data: TrainingData, recipe: Recipe, epochs: Iterable[int], rank: int, world: int) -> Iterator[list[Key]]:
+    optim = recipe.optim
+    micros = optim.accumulate * world
+    size = optim.batch_size // micros
+    for epoch in epochs:
+        order = training_order(data.epoch(epoch), recipe, epoch, len(data.labels))
+        for start in range(0, len(order) - optim.batch_size + 1, optim.batch_size):
+            for m in range(rank * optim.accumulate, (rank + 1) * optim.accumulate):
+                yield [(epoch, int(index)) for index in order[start + m * size : start + (m + 1) * size]]
 
 
 def evaluation_batches(

@@ -51,20 +51,26 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Apply the gradients; a closure is not called."""
         for group in self.param_groups:
+            matrices = [matrix for matrix in group["params"] if matrix.grad is not None]
+            if not matrices:
+                continue
+            for matrix in matrices:
+                if not self.state[matrix]:
+                    self.state[matrix]["momentum"] = torch.zeros_like(matrix)
+            # Lists of matrices at once: on a GPU a launch takes longer than its work.
+            means = [self.state[matrix]["momentum"] for matrix in matrices]
+            gradients = [matrix.grad for matrix in matrices]
+            torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, means, group["momentum"])
+            torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
             alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-            for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum"] = torch.zeros_like(matrix)
-                mean = state["momentum"].lerp_(matrix.grad, 1 - group["momentum"])
-                alike[matrix.shape].append((matrix, matrix.grad.lerp(mean, group["momentum"])))
+            for matrix, update in zip(matrices, updates, strict=True):
+                alike[matrix.shape].append((matrix, update))
             for shape, changes in alike.items():
                 size = group["lr"] * 0.2 * max(shape) ** 0.5
-                updates = orthogonalise(torch.stack([update for _, update in changes]).to(self._dtype))
-                for (matrix, _), update in zip(changes, updates, strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-size)
+                steps = orthogonalise(torch.stack([update for _, update in changes]).to(self._dtype))
+                changed = [matrix for matrix, _ in changes]
+                torch._foreach_add_(changed, list(steps.to(changed[0].dtype).unbind()), alpha=-size)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

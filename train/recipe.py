@@ -57,6 +57,7 @@ class Optim:
     patience: int
     precision: str
     compile: bool
+    graph: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Data:
     balance: float
     logit_adjustment: float
     mixup: float
-    workers: int
+    workers: int | None
 
 
 @dataclass(frozen=True)
@@ -275,10 +276,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     elif isinstance(value, bool):
         if hint is bool:
             return value
-    elif (hint is int and isinstance(value, int)) or (hint in (str, str | None) and isinstance(value, str)):
+    elif isinstance(value, hint):  # also str | None
         return value
-    elif hint == (str | None) and value is None:
-        return None
     expected = getattr(hint, "__name__", str(hint))
     raise UsageError(f"{where} must be of type {expected}, not {value!r}")
 

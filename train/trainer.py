@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 import mmn_edge
 from mmn_edge import layouts
@@ -22,15 +21,16 @@ from mmn_edge.network import MMN, load_safely
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.presets import Window
 from mmn_edge.train import curves
-from mmn_edge.train.average import moving_average
+from mmn_edge.train.acceleration import compile_blocks, record
+from mmn_edge.train.average import MovingAverage
 from mmn_edge.train.beginning import Beginning
 from mmn_edge.train.data import (
+    Batch,
     TrainingData,
     TrainingWindows,
     class_counts,
     evaluation_batches,
     training_batches,
-    training_order,
 )
 from mmn_edge.train.distribution import Processes
 from mmn_edge.train.journal import EpochResult, Journal
@@ -41,6 +41,9 @@ from mmn_edge.train.recipe import Recipe
 from mmn_edge.train.schedule import learning_rate
 
 __all__ = ["Trainer"]
+
+WORKERS_OF_A_GPU = 4
+"""Processes that prepare batches where a recipe does not say: one core prepares fewer clips than a GPU learns from."""
 
 BEST, LAST = "best.pt", "last.pt"
 
@@ -124,19 +127,24 @@ class Trainer:
         self, state: _State, on_step: Callable[[int, int, float], None], on_epoch: Callable[[EpochResult], None]
     ) -> None:
         optim, first = self.recipe.optim, self.processes.first
-        shared = self.processes.share(self.network)
         if optim.compile:
-            shared = torch.compile(shared)  # type: ignore[assignment]
+            compile_blocks(self.network)
+        if self._records:
+            self._train_mode(self.network)
+            record(self.network, optim.batch_size, self._autocast())
+        shared = self.processes.share(self.network)
         counts = torch.from_numpy(class_counts(self.data.epoch(0), len(self.data.labels))).float()
         objective = Objective(self.recipe, (counts / counts.sum()).to(self.processes.device), self.teacher)
         if first:
             self.folder.mkdir(parents=True, exist_ok=True)
         journal = Journal(self.folder, len(self.history), tensorboard=self.tensorboard and first)
-        for epoch in range(len(self.history), optim.epochs):
+        epochs = range(len(self.history), optim.epochs)
+        batches = self._batches(epochs)
+        for epoch in epochs:
             if self._patience_is_spent():
                 break
             began = time.perf_counter()
-            train_loss, rate = self._train_epoch(epoch, shared, objective, state, on_step)
+            train_loss, rate = self._train_epoch(epoch, shared, objective, state, batches, on_step)
             # All processes keep the same history, so that all stop together.
             validated = self._validate(state.validated) if first else (0.0, 0.0)
             validation_loss, accuracy = self.processes.of_first(validated)
@@ -155,6 +163,21 @@ class Trainer:
                 on_epoch(result)
         journal.close()
 
+    def _batches(self, epochs: range) -> Iterator[Batch]:
+        recipe, processes = self.recipe, self.processes
+        workers = recipe.data.workers
+        if workers is None:
+            workers = WORKERS_OF_A_GPU if processes.device.type == "cuda" else 0
+        windows = TrainingWindows(self.data, self.preprocessing, self.layout, recipe)
+        return training_batches(windows, recipe, epochs, rank=processes.rank, world=processes.world, workers=workers)
+
+    @property
+    def _records(self) -> bool:
+        """Whether steps are CUDA graphs: one GPU, one batch a step, and nothing that looks at numbers on the way."""
+        optim, processes = self.recipe.optim, self.processes
+        alone = processes.world == 1 and optim.accumulate == 1 and not self.recipe.qat.enabled
+        return optim.graph and alone and processes.device.type == "cuda"
+
     def _patience_is_spent(self) -> bool:
         patience = self.recipe.optim.patience
         return bool(patience and self.history and len(self.history) - self.best.epoch >= patience)
@@ -165,6 +188,7 @@ class Trainer:
         network: nn.Module,
         objective: Objective,
         state: _State,
+        batches: Iterator[Batch],
         on_step: Callable[[int, int, float], None],
     ) -> tuple[float, float]:
         """One pass over the data; returns the mean loss and the last learning rate."""
@@ -177,9 +201,6 @@ class Trainer:
                 f"the training split has {len(clips)} clips, fewer than one batch of {optim.batch_size}: choose "
                 "a smaller one with --set optim.batch_size=.."
             )
-        order = training_order(clips, recipe, epoch, len(self.data.labels))
-        windows = TrainingWindows(self.data, self.preprocessing, self.layout, recipe)
-        batches = training_batches(windows, order, recipe, epoch, rank=processes.rank, world=processes.world)
         self._train_mode(network)
         total, rate = 0.0, optim.lr
         for index in range(steps):
@@ -215,7 +236,8 @@ class Trainer:
         """Mixed precision as the recipe asks for it."""
         device = self.processes.device
         dtype = training_dtype(self.recipe.optim.precision, device)
-        return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+        # Weights are used once a step: there is nothing to keep, and a CUDA graph must not find it kept.
+        return torch.autocast(device.type, dtype, enabled=dtype != torch.float32, cache_enabled=False)
 
     def _train_mode(self, network: nn.Module) -> None:
         network.train()
@@ -303,7 +325,7 @@ class _State:
     network: MMN
     optimizer: Optimizer
     scaler: torch.amp.GradScaler
-    average: AveragedModel | None
+    average: MovingAverage | None
 
     @classmethod
     def begin(cls, network: MMN, recipe: Recipe) -> _State:
@@ -312,24 +334,23 @@ class _State:
             network,
             Optimizer(network, recipe.optim),
             torch.amp.GradScaler(device.type, enabled=recipe.optim.precision == "fp16"),
-            moving_average(network, recipe.optim.ema) if recipe.optim.ema else None,
+            MovingAverage(network, recipe.optim.ema) if recipe.optim.ema else None,
         )
 
     @property
     def validated(self) -> nn.Module:
         """The network that is validated and saved."""
-        return self.network if self.average is None else self.average
+        return self.network if self.average is None else self.average.module
 
     def step(self, rate: float, clip_norm: float) -> None:
         """Apply the gradients."""
         self.optimizer.step(self.scaler, rate, clip_norm)
         if self.average is not None:
-            self.average.update_parameters(self.network)
+            self.average.update()
 
     def model(self) -> dict[str, Any]:
         """The state dict to use: the average where there is one."""
-        source: nn.Module = self.network if self.average is None else self.average.module
-        return source.state_dict()
+        return self.validated.state_dict()
 
     def to_dict(self) -> dict[str, Any]:
         """What training goes on from."""

@@ -128,6 +128,12 @@ class Block(nn.Module):
         # Channels last for the norms and linear layers, and for slices: the gradient of a slice is contiguous in the
         # order of the dimensions, and if that is not the memory's order, all before it runs several times slower.
         x = x.permute(0, 2, 3, 1)
+        x = x + self.drop_path(self.mix(x))
+        x = x + self.drop_path(self.mlp(self.norm_2(x)))
+        return x.permute(0, 3, 1, 2)
+
+    def mix(self, x: Tensor) -> Tensor:
+        """The three branches, modulated, gated and aggregated: ``(N, T, V, C)`` to what is added to it."""
         mapped = self.mapping(self.norm_1(x))
         skeleton_in, temporal_in, motion_in = mapped.split(self.split, dim=-1)
 
@@ -142,10 +148,8 @@ class Block(nn.Module):
         )
         gates = gate.split(1, dim=1)
         gated = torch.cat([gates[0] * temporal, gates[1] * skeleton, gates[2] * motion], dim=1)
-        aggregated = self.aggregation(gated).permute(0, 2, 3, 1)
-        x = x + self.drop_path(self.proj(aggregated))
-        x = x + self.drop_path(self.mlp(self.norm_2(x)))
-        return x.permute(0, 3, 1, 2)
+        mixed: Tensor = self.proj(self.aggregation(gated).permute(0, 2, 3, 1))
+        return mixed
 
 
 class Scale(nn.Module):

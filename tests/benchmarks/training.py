@@ -1,10 +1,10 @@
 """How fast a training step is, against a plain eager loop of the same network in the same process.
 
-``python tests/benchmarks/training.py [--joints 20] [--frames 32] [--batch 16] [--threads 1] [--compile]``
+``python tests/benchmarks/training.py [--device cuda] [--joints 20] [--frames 32] [--batch 16] [--threads 1] [--compile]``
 
 Rounds are interleaved; medians of wall and CPU time per clip, and ratios against the plain loop (float32, eager, the
-network as PyTorch lays it out by itself). bfloat16 is measured where the processor has it. torch.compile takes
-minutes before its first step, so it is asked for.
+network as PyTorch lays it out by itself). bfloat16 is measured where the device has it. torch.compile takes some time
+before its first step, so it is asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mmn_edge.architecture import Architecture
 from mmn_edge.machine import describe
 from mmn_edge.network import MMN
 from mmn_edge.network.mmn import JointMixing
+from mmn_edge.train.acceleration import compile_blocks, record
 from mmn_edge.train.optimizer import Optimizer
 from mmn_edge.train.precision import fast_dtype
 from mmn_edge.train.recipe import load
@@ -59,22 +60,31 @@ class Variant:
     dtype: torch.dtype = torch.bfloat16
     optimizer: str = "adamw"
     compiled: bool = False
+    recorded: bool = False
 
-    def step(self, arch: Architecture, batch: int) -> Callable[[], None]:
+    def step(self, arch: Architecture, batch: int, device: torch.device) -> Callable[[], None]:
         """A training step on random clips, ready to be called."""
         torch.manual_seed(0)
-        network = self.kind(arch, drop_path=0.1, head_drop=0.1).train()
+        network = self.kind(arch, drop_path=0.1, head_drop=0.1).train().to(device)
         apply = self._plain(network) if self.kind is PlainMMN else self._ours(network)
-        forward: nn.Module = torch.compile(network) if self.compiled else network  # type: ignore[assignment]
-        x = torch.randn(batch, arch.in_channels, arch.num_frames, arch.num_joints, 1)
-        index_t = torch.linspace(-1, 1, arch.num_frames).expand(batch, -1).contiguous()
-        target = torch.randint(0, arch.num_classes, (batch,))
+        if self.compiled:
+            compile_blocks(network)
+        x = torch.randn(batch, arch.in_channels, arch.num_frames, arch.num_joints, 1, device=device)
+        index_t = torch.linspace(-1, 1, arch.num_frames, device=device).expand(batch, -1).contiguous()
+        target = torch.randint(0, arch.num_classes, (batch,), device=device)
+        autocast = torch.autocast(
+            device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=self.kind is PlainMMN
+        )
+        if self.recorded:
+            record(network, batch, autocast)
 
         def run() -> None:
-            with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
-                loss = nn.functional.cross_entropy(forward(x, index_t), target)
+            with autocast:
+                loss = nn.functional.cross_entropy(network(x, index_t), target)
             loss.backward()
             apply()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
 
         return run
 
@@ -89,7 +99,7 @@ class Variant:
 
     def _ours(self, network: MMN) -> Callable[[], None]:
         optimizer = Optimizer(network, load("paper", [f"optim.optimizer={self.optimizer}"]).optim)
-        scaler = torch.amp.GradScaler("cpu", enabled=False)
+        scaler = torch.amp.GradScaler(enabled=False)
 
         def apply() -> None:
             optimizer.step(scaler, 1e-3, 0)
@@ -101,6 +111,7 @@ class Variant:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", type=torch.device)
     parser.add_argument("--joints", type=int, default=20)
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--width", type=int, default=96)
@@ -125,17 +136,24 @@ def main() -> None:
         "ours, fp32": Variant(dtype=torch.float32),
         "ours, fp32, Muon": Variant(dtype=torch.float32, optimizer="muon"),
     }
-    fast = fast_dtype(torch.device("cpu"))
+    fast = fast_dtype(options.device)
     name = "bf16" if fast == torch.bfloat16 else "fp32"
     if fast != torch.float32:  # where bfloat16 is emulated, a step takes seconds
         variants["ours, bf16"] = Variant()
         variants["ours, bf16, Muon"] = Variant(optimizer="muon")
     if options.compile:
-        variants[f"ours compiled, {name}"] = Variant(dtype=fast, compiled=True)
-    steps = {name: variant.step(arch, options.batch) for name, variant in variants.items()}
-    for run in steps.values():
-        run()
-        run()
+        variants[f"ours, {name}, compiled"] = Variant(dtype=fast, compiled=True)
+    if options.device.type == "cuda":
+        variants[f"ours, {name}, Muon, graph"] = Variant(dtype=fast, optimizer="muon", recorded=True)
+        if options.compile:
+            variants["the same, compiled"] = Variant(dtype=fast, optimizer="muon", compiled=True, recorded=True)
+    steps = {}
+    for name, variant in variants.items():
+        began = time.perf_counter()
+        steps[name] = variant.step(arch, options.batch, options.device)
+        for _ in range(3):
+            steps[name]()
+        print(f"{name}: ready after {time.perf_counter() - began:.1f} s", flush=True)
     wall: dict[str, list[float]] = {name: [] for name in steps}
     cpu: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(options.rounds):
@@ -144,10 +162,12 @@ def main() -> None:
             run()
             wall[name].append((time.perf_counter() - began) / options.batch * 1e3)
             cpu[name].append((time.process_time() - worked) / options.batch * 1e3)
-    print("; ".join(f"{name} {fact}" for name, fact in describe().items()))
+    print(*(f"{name} {fact}" for name, fact in describe().items()), f"torch {torch.__version__}", sep="; ")
+    if options.device.type == "cuda":
+        print(torch.cuda.get_device_name())
     print(
         f"width {arch.width}, depth {arch.depth}, {arch.num_frames} frames, {arch.num_joints} joints, batch "
-        f"{options.batch}, {options.threads} threads; ms a clip, median of {options.rounds}"
+        f"{options.batch}, {options.threads} threads, {options.device}; ms a clip, median of {options.rounds}"
     )
     base_wall, base_cpu = (statistics.median(times[BASELINE]) for times in (wall, cpu))
     print(f"{'':22}{'wall':>8}{'ratio':>7}{'cpu':>9}{'ratio':>7}")

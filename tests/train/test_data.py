@@ -103,10 +103,9 @@ def test_a_plain_recipe_gives_the_published_window(tmp_path: Path) -> None:
 def test_batches_are_the_same_however_many_share_them(tmp_path: Path) -> None:
     source = data(tmp_path)
 
-    def batches(recipe: Recipe, rank: int, world: int) -> list[torch.Tensor]:
+    def batches(recipe: Recipe, rank: int, world: int, workers: int = 0) -> list[torch.Tensor]:
         windows = TrainingWindows(source, JOINT, UCLA, recipe)
-        order = training_order(source.epoch(0), recipe, 5, 3)
-        return [x for x, _, _ in training_batches(windows, order, recipe, 5, rank=rank, world=world)]
+        return [x for x, _, _ in training_batches(windows, recipe, [5], rank=rank, world=world, workers=workers)]
 
     (whole,) = batches(small(), 0, 1)
     assert whole.shape == (4, 3, 16, 20, 1)
@@ -114,8 +113,18 @@ def test_batches_are_the_same_however_many_share_them(tmp_path: Path) -> None:
     ranks = [batches(small(), rank, 2)[0] for rank in (0, 1)]
     for parts in (halves, ranks):
         assert torch.equal(torch.cat(parts), whole)
-    (worker,) = batches(small("data.workers=1"), 0, 1)
+    (worker,) = batches(small(), 0, 1, workers=1)
     assert torch.equal(worker, whole)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_one_epoch_comes_after_another(tmp_path: Path, workers: int) -> None:
+    source = data(tmp_path)
+    windows = TrainingWindows(source, JOINT, UCLA, small())
+    expected = [batch[0] for epoch in (3, 4) for batch in training_batches(windows, small(), [epoch])]
+    found = [batch[0] for batch in training_batches(windows, small(), range(3, 5), workers=workers)]
+    assert len(found) == 2
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
 def test_an_epoch_sees_every_clip_once(tmp_path: Path) -> None:
