@@ -1,6 +1,6 @@
 """How fast a training step is, against a plain eager loop of the same network in the same process.
 
-``python tests/benchmarks/training.py [--device cuda] [--joints 20] [--frames 32] [--batch 16] [--threads 1] [--compile]``
+``python tests/benchmarks/training.py [--device cuda] [--joints 20] [--frames 32] [--batch 16] [--compile]``
 
 Rounds are interleaved; medians of wall and CPU time per clip, and ratios against the plain loop (float32, eager, the
 network as PyTorch lays it out by itself). bfloat16 is measured where the device has it. torch.compile takes some time
