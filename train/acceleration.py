@@ -7,6 +7,8 @@ as CUDA graphs is launched at once (https://docs.pytorch.org/docs/stable/notes/c
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import nn
 
@@ -47,8 +49,12 @@ def record(network: MMN, batch_size: int, autocast: torch.autocast) -> None:
     x = torch.randn(shape, device=device)
     index_t = torch.linspace(-1, 1, arch.num_frames, device=device).expand(batch_size, -1).contiguous()
     statistics = [buffer.clone() for buffer in network.buffers()]
-    with autocast:
+    with autocast, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the way in which PyTorch itself records
         torch.cuda.make_graphed_callables(network, (x, index_t))
+    if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):
+        # Gradients come from the stream that was recorded on. That is meant, and PyTorch waits for it.
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     _restore(network, statistics)
 
 

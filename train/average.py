@@ -31,7 +31,7 @@ class MovingAverage:
         self._decay, self._steps = decay, 0
         pairs = list(zip(self.module.state_dict().values(), network.state_dict().values(), strict=True))
         self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counters = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -39,8 +39,9 @@ class MovingAverage:
         share = 1.0 - min(self._decay, (1.0 + self._steps) / (10.0 + self._steps)) if self._steps else 1.0
         averaged, current = map(list, zip(*self._floats, strict=True))
         torch._foreach_lerp_(averaged, current, share)
-        for mine, theirs in self._counters:
-            mine.copy_(theirs)
+        if self._others:
+            averaged, current = map(list, zip(*self._others, strict=True))
+            torch._foreach_copy_(averaged, current)
         self._steps += 1
 
     def state_dict(self) -> dict[str, Any]:
