@@ -86,6 +86,11 @@ def joined(device: str | None = None) -> Iterator[Processes]:
             raise UsageError("there is no CUDA device that this PyTorch can use: train on the CPU with --device cpu")
         if place.index is None:
             place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if place.index >= (count := torch.cuda.device_count()):
+            raise UsageError(
+                f"there is no {place}, only {', '.join(f'cuda:{index}' for index in range(count))}: name one of these "
+                "with --device, or give torchrun as many processes a host as it has GPUs"
+            )
         torch.cuda.set_device(place)
     if world == 1:
         yield Processes(0, 1, place)

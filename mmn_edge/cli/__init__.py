@@ -61,10 +61,12 @@ for command in (train, recipes, quantize, convert, verify, evaluate, run, record
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; errors of :mod:`mmn_edge.errors` become one sentence and an exit code.
 
-    To be asked to end, by systemd or a closed terminal, is treated as Ctrl-C: what was recorded is kept.
+    To be asked to end, by systemd or a closed terminal, is treated as Ctrl-C: what was recorded is kept. What was to be
+    ignored from the start, as a closed terminal is after ``nohup``, still is.
     """
-    for name in ("SIGTERM", "SIGHUP"):
-        signal.signal(getattr(signal, name), signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     sys.exit(_invoke(arguments))
 
 

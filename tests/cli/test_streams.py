@@ -183,27 +183,48 @@ def test_the_source_is_not_written_over(small_bundle: Path, session_file: Path, 
     assert source.read_bytes() == session_file.read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_recording_that_is_told_to_end_is_kept(number: signal.Signals, tmp_path: Path) -> None:
-    """Standard input that goes on for ever, as a sensor's does, and Ctrl-C, systemd, or a closed terminal."""
-    target = tmp_path / "r.jsonl"
-    command = [sys.executable, "-m", "mmn_edge", "record", "-", "-o", str(target)]
+def endless_recording(target: Path, *launcher: str) -> subprocess.Popen[str]:
+    """A recording of standard input that goes on for ever, as a sensor's does; 40 frames have come."""
+    command = [*launcher, sys.executable, "-m", "mmn_edge", "record", "-", "-o", str(target)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdin is not None
     for frame in list(synthetic.script(12.0, 1).frames())[:40]:
         process.stdin.write(recording.format_frame(frame) + "\n")
     process.stdin.flush()
     until = time.monotonic() + 30
-    partial = tmp_path / f".r.jsonl.partial-{process.pid}"
-    while not partial.exists():
+    while not partial(target, process).exists():
         assert time.monotonic() < until
         time.sleep(0.02)
     time.sleep(0.5)
+    return process
+
+
+def partial(target: Path, process: subprocess.Popen[str]) -> Path:
+    return target.with_name(f".{target.name}.partial-{process.pid}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_recording_that_is_told_to_end_is_kept(number: signal.Signals, tmp_path: Path) -> None:
+    """Ctrl-C, systemd, or a closed terminal."""
+    target = tmp_path / "r.jsonl"
+    process = endless_recording(target)
     process.send_signal(number)
     _, message = process.communicate(timeout=30)
     assert process.returncode == 0, message
     assert len(target.read_text().splitlines()) == 40
-    assert not partial.exists()
+    assert not partial(target, process).exists()
+
+
+def test_a_closed_terminal_does_not_end_what_nohup_started(tmp_path: Path) -> None:
+    target = tmp_path / "r.jsonl"
+    process = endless_recording(target, "nohup")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    assert partial(target, process).exists()
+    _, message = process.communicate(timeout=30)  # which also ends its input
+    assert process.returncode == 0, message
+    assert len(target.read_text().splitlines()) == 40
 
 
 def test_ctrl_c_ends_a_run_with_its_summary(small_bundle: Path) -> None:

@@ -59,3 +59,14 @@ def test_a_device_that_is_not_there() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="--device cpu"), joined("cuda"):
             pass
+
+
+def test_a_gpu_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine with two GPUs; what PyTorch itself says of a third one is a traceback."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="no cuda:3, only cuda:0, cuda:1"), joined("cuda:3"):
+        pass
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UsageError, match="no cuda:2"), joined("cuda"):
+        pass
