@@ -154,3 +154,9 @@ def test_options_are_parsed_by_type() -> None:
 def test_malformed_options(pair: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_options([pair])
+
+
+@pytest.mark.parametrize("frames", [8, 20])
+def test_four_scales_of_two_frames_at_least(frames: int) -> None:
+    with pytest.raises(UsageError, match=f"num_frames={frames} must be divisible by 8 .* at least 16"):
+        Architecture(num_classes=3, num_joints=5, num_frames=frames)
