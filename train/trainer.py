@@ -179,8 +179,12 @@ class Trainer:
         return optim.graph and alone and processes.device.type == "cuda"
 
     def _patience_is_spent(self) -> bool:
+        """Whether the accuracy has not risen for as long as the recipe waits; the same once more is no rise."""
         patience = self.recipe.optim.patience
-        return bool(patience and self.history and len(self.history) - self.best.epoch >= patience)
+        if not patience or not self.history:
+            return False
+        risen = max(self.history, key=lambda result: (result.accuracy, -result.epoch)).epoch
+        return len(self.history) - risen >= patience
 
     def _train_epoch(
         self,

@@ -133,7 +133,8 @@ def test_validation_is_of_the_saved_weights_in_float32(tmp_path: Path) -> None:
 def test_a_run_without_progress_stops_early(tmp_path: Path) -> None:
     run = trainer(tmp_path, recipe("optim.epochs=50", "optim.patience=2", "optim.lr=1e-9", "optim.min_lr=1e-9"))
     run.fit()
-    assert len(run.history) == run.best.epoch + 2 < 50
+    accuracies = [result.accuracy for result in run.history]
+    assert len(run.history) == accuracies.index(max(accuracies)) + 1 + 2 < 50
     trainer(tmp_path, run.recipe).fit(resume=True)
     with (tmp_path / "log.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(run.history)
@@ -156,6 +157,15 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resume"):
         trainer(tmp_path).fit()
     assert (tmp_path / "best.pt").read_bytes() == before
+
+
+def test_an_accuracy_that_stays_the_same_is_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(tmp_path, recipe("optim.epochs=9", "optim.patience=3"))
+    accuracies = iter([0.5, 0.75, 0.75, 0.5, 0.75, 1.0])
+    monkeypatch.setattr(run, "_validate", lambda network: (1.0, next(accuracies)))
+    run.fit()
+    assert len(run.history) == 5
+    assert run.best.epoch == 5  # of several the latest, which has learned longest
 
 
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
