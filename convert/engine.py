@@ -6,6 +6,7 @@ with JetPack's TensorRT and the base install. Names of the interface are those t
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections.abc import Callable
@@ -158,6 +159,9 @@ class _Builder:
         """Build and write; returns the model's products, and why it failed (empty if it did not)."""
         if not TYPE_CHECKING:
             trt = load_tensorrt(self.flavour)
+        # The log is written in Python while TensorRT holds a lock. If the garbage collector wakes there and finds the
+        # builder of an earlier failure, whose traceback kept it, its release waits for that lock for ever.
+        gc.collect()
         self.log.errors.clear()
         self.log.kernels.clear()
         messages = logger(self.flavour, self.log)

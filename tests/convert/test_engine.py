@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,31 @@ def test_a_model_that_parses_and_does_not_build_is_our_error(tmp_path: Path) -> 
     (tmp_path / "fixed.onnx").write_bytes(made.SerializeToString())
     with pytest.raises(EngineError, match=r"could not build fixed\.onnx: .*Input tensor x has static dimensions"):
         build(tmp_path / "fixed.onnx", tmp_path / "x.engine")
+
+
+GARBAGE = """
+import gc, sys
+from pathlib import Path
+import tensorrt_rtx as trt
+from mmn_edge.convert.builder_log import BuilderLog
+from mmn_edge.convert.engine import EngineOptions, build_engine
+
+gc.disable()
+cycle = [trt.Builder(trt.Logger())]
+cycle.append(cycle)
+del cycle
+add = BuilderLog.add
+BuilderLog.add = lambda *arguments: (gc.collect(), add(*arguments))[1]  # the collector wakes at every line
+options = EngineOptions(compute_capabilities=("SM86",))
+build_engine(Path(sys.argv[1]), Path(sys.argv[2]), precision="fp32", flavour="tensorrt_rtx", options=options)
+"""
+
+
+def test_a_builder_that_is_garbage_does_not_stop_the_next_one(model: Path, tmp_path: Path) -> None:
+    """Released from within the log of another builder, TensorRT for RTX 1.7.1 waits for its own lock."""
+    command = [sys.executable, "-c", GARBAGE, str(model), str(tmp_path / "x.engine")]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    assert (tmp_path / "x.engine").exists()
 
 
 def test_what_makes_no_sense_is_said_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
