@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 
 import torch
-from torch import nn
 
 from mmn_edge.network import MMN
 from mmn_edge.network.mmn import Block
@@ -55,10 +54,6 @@ def record(network: MMN, batch_size: int, autocast: torch.autocast) -> None:
     if hasattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch"):
         # Gradients come from the stream that was recorded on. That is meant, and PyTorch waits for it.
         torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
-    _restore(network, statistics)
-
-
-@torch.no_grad()
-def _restore(network: nn.Module, statistics: list[torch.Tensor]) -> None:
-    for buffer, value in zip(network.buffers(), statistics, strict=True):
-        buffer.copy_(value)
+    with torch.no_grad():
+        for buffer, value in zip(network.buffers(), statistics, strict=True):
+            buffer.copy_(value)

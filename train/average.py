@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 __all__ = ["MovingAverage"]
 
@@ -29,19 +29,16 @@ class MovingAverage:
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.module = copy.deepcopy(network).requires_grad_(False)
         self._decay, self._steps = decay, 0
-        pairs = list(zip(self.module.state_dict().values(), network.state_dict().values(), strict=True))
-        self._floats = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._others = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averaged, self._averaged_counts = _tensors(self.module)
+        self._current, self._current_counts = _tensors(network)
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the network's weights of now; the first time they are taken as they are."""
         share = 1.0 - min(self._decay, (1.0 + self._steps) / (10.0 + self._steps)) if self._steps else 1.0
-        averaged, current = map(list, zip(*self._floats, strict=True))
-        torch._foreach_lerp_(averaged, current, share)
-        if self._others:
-            averaged, current = map(list, zip(*self._others, strict=True))
-            torch._foreach_copy_(averaged, current)
+        torch._foreach_lerp_(self._averaged, self._current, share)
+        if self._current_counts:
+            torch._foreach_copy_(self._averaged_counts, self._current_counts)
         self._steps += 1
 
     def state_dict(self) -> dict[str, Any]:
@@ -52,3 +49,9 @@ class MovingAverage:
         """The inverse of :meth:`state_dict`."""
         self.module.load_state_dict(values["module"])
         self._steps = int(values["steps"])
+
+
+def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """All that a network keeps: what can be averaged, and what counts."""
+    tensors = network.state_dict().values()
+    return [one for one in tensors if one.is_floating_point()], [one for one in tensors if not one.is_floating_point()]

@@ -93,7 +93,7 @@ def test_int8_is_near_float_and_nearer_with_the_sensitive_layers_kept() -> None:
     plain = logits(network())
     spread = plain.std(0).mean()
     errors = [float((logits(quantized(kept)) - plain).square().mean().sqrt() / spread) for kept in (None, ())]
-    assert 0 < errors[0] < errors[1] < 0.4  # 0.15 or 0.25: another PyTorch draws other weights from the seed
+    assert 0 < errors[0] < errors[1] < 0.2
 
 
 @pytest.mark.parametrize("name", ["fusion.res_conv", "MFM.0.blocks.0.proj", "MFM.1.blocks.0.tconv"])

@@ -30,8 +30,7 @@ def test_without_pycuda_one_sentence_says_how_to_install_it() -> None:
     cuda_device() is None or importlib.util.find_spec("pycuda") is None, reason="no NVIDIA GPU with PyCUDA is here"
 )
 def test_buffers_threads_and_graphs_with_a_real_driver() -> None:
-    from cuda.bindings import driver as bindings
-
+    bindings = pytest.importorskip("cuda.bindings.driver")
     driver = load_driver()
     with CudaThread() as thread:
         parts: list[Any] = thread.call(lambda: [driver.Stream(), Buffer(driver, (8, 32, 20, 3))])

@@ -19,10 +19,6 @@ def batch(seed: int, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Ten
     return x.to(device), index_t.to(device), torch.randint(0, 3, (4,), generator=generator).to(device)
 
 
-def count(name: str) -> int:
-    return torch._dynamo.utils.counters["stats"][name]
-
-
 def losses(network: MMN, device: str, steps: int = 5) -> list[float]:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
     found = []
@@ -43,9 +39,10 @@ def test_compiled_blocks_train_as_others_do() -> None:
     plain = MMN(ARCH, drop_path=0.3).train()
     compiled = copy.deepcopy(plain)
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     compile_blocks(compiled, "aot_eager")
     assert losses(compiled, "cpu") == pytest.approx(losses(plain, "cpu"), rel=1e-4)
-    assert count("unique_graphs") == 4  # one a scale
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 4  # one a scale
     assert list(compiled.state_dict()) == list(plain.state_dict())
 
 
@@ -60,8 +57,10 @@ def test_recorded_steps_are_those_of_the_plain_network(compiled: bool) -> None:
     record(recorded, 4, torch.autocast("cuda", enabled=False, cache_enabled=False))
     for (key, before), after in zip(plain.state_dict().items(), recorded.state_dict().values(), strict=True):
         assert torch.equal(before, after), key
-    # Compiled kernels round otherwise, and training carries that on.
-    assert losses(recorded, "cuda") == pytest.approx(losses(plain, "cuda"), rel=2e-2 if compiled else 1e-3)
-    plain.eval(), recorded.eval()
+    # Compiled kernels round otherwise, and training carries that on: in the fifth step 0.6 % were seen on an H100.
+    steps = 4 if compiled else 5
+    assert losses(recorded, "cuda", steps) == pytest.approx(losses(plain, "cuda", steps), rel=1e-3)
+    plain.eval()
+    recorded.eval()
     x, index_t, _ = batch(9, "cuda")
     assert torch.allclose(plain(x, index_t), recorded(x, index_t), rtol=1e-2, atol=1e-3)
