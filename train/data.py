@@ -40,7 +40,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Features ``(N, C, T, V, 1)``, time index ``(N, T)``, labels ``(N,)``."""
 
 Key = tuple[int, int]
-"""Epoch and index of a clip."""
+"""Epoch, and index of a clip plus the number of all clips for every time that the epoch had it before."""
 
 
 class TrainingData(Protocol):
@@ -133,7 +133,8 @@ class TrainingWindows(Dataset[tuple[Any, Any, int]]):
     def __getitem__(self, key: Key) -> tuple[Any, Any, int]:
         recipe = self._recipe
         epoch, index = key
-        clip = self.data.epoch(epoch)[index]
+        clips = self.data.epoch(epoch)
+        clip = clips[index % len(clips)]
         rng = np.random.default_rng([recipe.seed, epoch, index])
         keypoints = augment(crop(clip.keypoints, recipe.data.crop, rng), recipe.augment, self._layout, rng)
         frames = recipe.model.frames
@@ -148,13 +149,20 @@ def class_counts(clips: Sequence[Clip], classes: int) -> np.ndarray[Any, Any]:
 
 
 def training_order(clips: Sequence[Clip], recipe: Recipe, epoch: int, classes: int) -> np.ndarray[Any, Any]:
-    """Indices of the clips in the order in which an epoch sees them, each once unless classes are balanced."""
+    """The second part of every :data:`Key` of an epoch in order: each clip once, unless classes are balanced."""
     rng = np.random.default_rng([recipe.seed, epoch])
+    size = len(clips)
     if not recipe.data.balance:
-        return rng.permutation(len(clips))
+        return rng.permutation(size)
     counts = class_counts(clips, classes)
     weights = np.array([float(counts[clip.label]) ** -recipe.data.balance for clip in clips])
-    return rng.choice(len(clips), size=len(clips), replace=True, p=weights / weights.sum())
+    drawn = rng.choice(size, size=size, replace=True, p=weights / weights.sum())
+    # A clip drawn again is augmented anew: its number tells the draws apart.
+    before = np.zeros(size, dtype=np.int64)
+    for place, index in enumerate(drawn):
+        drawn[place] += size * before[index]
+        before[index] += 1
+    return drawn
 
 
 def training_batches(
