@@ -5,6 +5,7 @@ Formats: https://github.com/kennymckormick/pyskl (data/README) and ``docs/data.m
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,14 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
     listed: dict[str, tuple[str, ...]] = {}
     notes = []
     for name in (split,) if split else pairs(path) or ("val",):
-        data, labels = _pair(path, name)
+        if split is None and len(pairs(path)) > 1 and _is_withheld(path / f"{name}_label.pkl"):
+            notes.append(f"the labels of split {name} are not here: its clips can only be submitted")
+            continue
+        data, labels, twice = _pair(path, name)
+        if twice:
+            notes.append(
+                f"{name}_data.pkl holds {len(twice)} clips more than once, such as {twice[0]}: the last one is used"
+            )
         listed[name] = tuple(clip for clip, _ in labels)
         for clip, label in labels:
             if clip in data:
@@ -57,7 +65,18 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
     return ClipSource(path, PAIRS, tuple(entries), listed, notes=tuple(notes))
 
 
-def _pair(path: Path, split: str) -> tuple[dict[str, dict[str, Any]], list[tuple[str, Any]]]:
+def _is_withheld(path: Path) -> bool:
+    """Whether a label file is absent, or names clips without saying what they are."""
+    if not path.exists():
+        return True
+    labels = load_pickle(path)
+    return isinstance(labels, list) and all(
+        isinstance(entry, dict) and "file_name" in entry and entry.get("label") is None for entry in labels
+    )
+
+
+def _pair(path: Path, split: str) -> tuple[dict[str, dict[str, Any]], list[tuple[str, Any]], list[str]]:
+    """Annotations by name, names with labels, and the names that more than one annotation has."""
     try:
         data = load_pickle(path / f"{split}_data.pkl")
         labels = load_pickle(path / f"{split}_label.pkl")
@@ -68,8 +87,10 @@ def _pair(path: Path, split: str) -> tuple[dict[str, dict[str, Any]], list[tuple
             f"{error}: a folder is a data set with a labels.csv, or with {{train,val,test}}_{{data,label}}.pkl"
         ) from None
     try:
+        count = Counter(str(entry["frame_dir"]) for entry in data["annotations"])
         by_name = {str(entry["frame_dir"]): dict(entry) for entry in data["annotations"]}
-        return by_name, [(str(entry["file_name"]), entry["label"]) for entry in labels]
+        listed = [(str(entry["file_name"]), entry["label"]) for entry in labels]
+        return by_name, listed, [name for name, times in count.items() if times > 1]
     except (TypeError, KeyError, ValueError, IndexError) as error:
         raise DataError(f"{path}/{split}_*.pkl are not in the authors' format ({error!r})") from error
 

@@ -45,8 +45,10 @@ class Comparison:
     _fit_targets: Indices | None = None
 
     def __post_init__(self) -> None:
-        if self.clips.split == "train":
-            self._note("The split is called train: a model that was trained on it looks better than it is.")
+        if self.clips.split is not None and testset.is_trained_on(self.clips.split):
+            self._note(
+                f"The split is called {self.clips.split}: a model that was trained on it looks better than it is."
+            )
 
     @property
     def windows(self) -> int:

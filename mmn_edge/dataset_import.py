@@ -43,10 +43,12 @@ class Inputs:
     Attributes:
         items: The clips.
         class_names: The classes in the order of their indices; None where nobody names them.
+        notes: What was left out before any clip was read, in sentences.
     """
 
     items: tuple[_Item, ...]
     class_names: tuple[str, ...] | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def open_inputs(
         if item.name in taken:
             raise DataError(f"two clips are named {item.name}: rename one of the inputs")
         taken.add(item.name)
-    return Inputs(tuple(items), class_names)
+    return Inputs(tuple(items), class_names, tuple(note for inputs in opened for note in inputs.notes))
 
 
 def _open(path: Path, size: tuple[int, int]) -> Inputs:
@@ -166,17 +168,23 @@ def _label(label: Any, known: tuple[str, ...] | None, where: str) -> str | int:
 
 def _open_subfolders(path: Path) -> Inputs:
     """``path/CLASS/CLIP``: a clip is a file, or a folder of OpenPose's frames."""
-    items = []
+    items, skipped = [], []
     classes = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     for name in classes:
-        files = [file for file in sorted((path / name).iterdir()) if is_pose_file(file)]
+        found = [file for file in sorted((path / name).iterdir()) if not file.name.startswith(".")]
+        files = [file for file in found if is_pose_file(file)]
+        skipped += [f"{path.name}/{name}/{file.name}" for file in found if file not in files]
         items += [_Item(f"{path.name}/{name}/{file.name}", name, (), partial(read_pose_file, file)) for file in files]
     if not items:
         raise DataError(
             f"{path} holds no clips: it needs a {LABELS}, or one subfolder a class with .jsonl, .json or .npz files "
             "or folders of OpenPose's frames in it"
         )
-    return Inputs(tuple(items), tuple(classes))
+    notes = []
+    if skipped:
+        more = ", ..." if len(skipped) > 10 else ""
+        notes.append(f"no clips, and not imported: {len(skipped)} files ({', '.join(skipped[:10])}{more})")
+    return Inputs(tuple(items), tuple(classes), tuple(notes))
 
 
 def _open_data_set(path: Path) -> Inputs:
@@ -189,7 +197,7 @@ def _open_data_set(path: Path) -> Inputs:
         seen = (~np.isnan(clip.keypoints).any(axis=-1)).astype(np.float32)
         sequence = PoseSequence(clip.keypoints, seen, clip.layout)
         items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence)))
-    return Inputs(tuple(items), source.class_names)
+    return Inputs(tuple(items), source.class_names, tuple(f"{path}: {note}" for note in source.notes))
 
 
 def _itself(sequence: PoseSequence) -> PoseSequence:

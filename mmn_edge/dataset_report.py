@@ -22,6 +22,8 @@ SHEET = "contact_sheet.svg"
 
 _CONTROLS = {code: " " for code in range(32) if code not in (9, 10)}
 
+_MARK = '<meta name="generator" content="mmn-edge data check">'
+
 _STYLE = """
 body { font-family: sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; } td, th { padding: 2px 14px 2px 0; text-align: left; vertical-align: top; }
@@ -61,6 +63,9 @@ def is_replaceable(folder: Path) -> bool:
     if not folder.exists():
         return True
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {"a file"}
+    page = folder / "index.html"
+    if page.is_file() and _MARK not in page.read_text(encoding="utf-8", errors="replace")[:1000]:
+        return False
     own = re.compile(r"index\.html|classes\.svg|lengths\.svg|contact_sheet(_\d+)?\.svg")
     return all(own.fullmatch(name) for name in names)
 
@@ -197,7 +202,7 @@ def _page(report: Report, pictures: dict[str, str]) -> str:
     name = escape(Path(report.path).name)
     rows = "".join(f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>\n" for label, text in figures(report))
     parts = [
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARK}',
         f"<title>{name}</title><style>{_STYLE}</style></head>",
         f"<body><h1>{name}</h1>\n<table>{rows}</table>",
         _list("Problems", "problems", report.problems),

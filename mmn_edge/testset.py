@@ -21,7 +21,16 @@ from mmn_edge.pickles import load_pickle
 from mmn_edge.preprocess import fill_missing
 from mmn_edge.skeleton import FloatArray
 
-__all__ = ["EvaluationSet", "align", "align_models", "default_split", "fitted_keypoints", "read", "read_unlabelled"]
+__all__ = [
+    "EvaluationSet",
+    "align",
+    "align_models",
+    "default_split",
+    "fitted_keypoints",
+    "is_trained_on",
+    "read",
+    "read_unlabelled",
+]
 
 Note = Callable[[str], None]
 """Takes a sentence that the report must hold."""
@@ -59,9 +68,30 @@ class EvaluationSet:
 
 
 def default_split(path: Path) -> str | None:
-    """``val``, or ``test`` where there is no val, or None (all clips) where there is neither."""
+    """``val``, or ``test`` where there is no val, or the one split named after either, such as ``xsub_val``.
+
+    None (all clips) where the data set has no splits, or none that anything is trained on.
+
+    Raises:
+        UsageError: It has a split to train on, and none or several to measure on.
+    """
     known = clip_files.splits(path)
-    return next((split for split in ("val", "test") if split in known), None)
+    if exact := [split for split in ("val", "test") if split in known]:
+        return exact[0]
+    held_out = [split for split in known if re.search(r"(^|[\W_])(val|test)", split, re.IGNORECASE)]
+    if len(held_out) == 1:
+        return held_out[0]
+    if held_out or any(is_trained_on(split) for split in known):
+        raise UsageError(
+            f"{path} has the splits {', '.join(known)}: name the one to measure on (--split; in training --val-split, "
+            "in quantization --eval-split)"
+        )
+    return None
+
+
+def is_trained_on(split: str) -> bool:
+    """Whether a split is one to train on by its name, such as ``train`` or ``xsub_train``."""
+    return re.search(r"(^|[\W_])train", split, re.IGNORECASE) is not None
 
 
 def read(path: Path, split: str | None, *, layout: str | None = None) -> EvaluationSet:
@@ -106,10 +136,12 @@ def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None)
         if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
             return None
         names = [entry.get("file_name") for entry in listed]
-    if not entries or not all(_is_withheld(entry.get("label")) for entry in listed):
-        return None
     by_name = {str(entry.get("frame_dir")): entry for entry in entries}
     wanted = list(by_name) if names is None else [str(name) for name in names]
+    if not path.is_dir() and names is not None:
+        listed = [by_name[name] for name in wanted if name in by_name]
+    if not entries or not all(_is_withheld(entry.get("label")) for entry in listed):
+        return None
     if absent := [name for name in wanted if name not in by_name]:
         raise DataError(f"{file} lacks {len(absent)} clips of split {split}, the first is {absent[0]}")
     clips = []

@@ -104,6 +104,30 @@ def test_the_authors_folder_opens_with_all_its_splits(tmp_path: Path) -> None:
     assert len(read_clips(tmp_path).clips) == 2  # the validation split
 
 
+def test_a_split_whose_labels_are_withheld_does_not_hide_the_others(tmp_path: Path) -> None:
+    """MA-52 comes with the clips of its test split, and without their labels."""
+    data = pickle.dumps({"annotations": [annotation(name) for name in "abc"]})
+    for split in ("train", "test"):
+        (tmp_path / f"{split}_data.pkl").write_bytes(data)
+    (tmp_path / "train_label.pkl").write_bytes(pickle.dumps([{"file_name": name, "label": 0} for name in "abc"]))
+    source = open_source(tmp_path)
+    assert {name: len(source.of_split(name)) for name in source.splits} == {"train": 3}
+    assert source.notes == ("the labels of split test are not here: its clips can only be submitted",)
+    (tmp_path / "test_label.pkl").write_bytes(pickle.dumps([{"file_name": name} for name in "abc"]))
+    assert open_source(tmp_path).notes == source.notes
+    (tmp_path / "train_data.pkl").unlink()
+    with pytest.raises(DataError, match="not in the authors' format"):
+        open_source(tmp_path)
+
+
+def test_an_annotation_that_comes_twice_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "val_data.pkl").write_bytes(pickle.dumps({"annotations": [annotation(name) for name in "aab"]}))
+    (tmp_path / "val_label.pkl").write_bytes(pickle.dumps([{"file_name": name, "label": 0} for name in "ab"]))
+    assert open_source(tmp_path).notes == (
+        "val_data.pkl holds 1 clips more than once, such as a: the last one is used",
+    )
+
+
 @pytest.mark.parametrize("names", [np.array("a"), [1], {"a": 1}, np.zeros(2), {1, None}])
 def test_splits_of_another_form(save: Save, names: object) -> None:
     with pytest.raises(DataError, match="split train must be a list of clip names"):

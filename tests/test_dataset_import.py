@@ -68,6 +68,15 @@ def test_subfolders_are_classes(tmp_path: Path) -> None:
     assert (found.annotations[2]["keypoint_score"][0, 0] == 0).any()  # its hands were not looked for
 
 
+def test_files_that_are_no_clips_are_named(tmp_path: Path) -> None:
+    recording(tmp_path / "in" / "nod" / "a.jsonl")
+    for name in ("b.mp4", ".DS_Store"):
+        (tmp_path / "in" / "nod" / name).touch()
+    found = open_inputs([tmp_path / "in"])
+    assert found.notes == ("no clips, and not imported: 1 files (in/nod/b.mp4)",)
+    assert len(found.items) == 1
+
+
 def test_labels_and_splits_of_a_table(tmp_path: Path) -> None:
     recording(tmp_path / "a.jsonl")
     recording(tmp_path / "b.jsonl")

@@ -64,6 +64,9 @@ def test_only_an_earlier_report_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out" / "thesis.txt").touch()
     assert not is_replaceable(tmp_path / "out")
     assert not is_replaceable(tmp_path / "set.pkl")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("<html><head><title>My own page</title></head></html>")
+    assert not is_replaceable(tmp_path / "site")
 
 
 def test_figures(tmp_path: Path) -> None:

@@ -143,11 +143,23 @@ def save(path: Path, labels: Sequence[int | None], split: dict[str, list[str]] |
     return path
 
 
+SPLITS = [
+    (("train", "val", "test"), "val"),
+    (("train", "test"), "test"),
+    (("xsub_train", "xsub_val"), "xsub_val"),
+    (("a",), None),
+    (("all",), None),
+]
+
+
 def test_the_default_split(tmp_path: Path) -> None:
-    for names, expected in [(("train", "val", "test"), "val"), (("train", "test"), "test"), (("a",), None)]:
+    for names, expected in SPLITS:
         path = save(tmp_path / "s.pkl", [0], {name: ["c0"] for name in names})
         assert testset.default_split(path) == expected
     assert testset.default_split(save(tmp_path / "s.pkl", [0])) is None
+    for names in (("train",), ("xsub_train", "xsub_val", "xview_train", "xview_val")):
+        with pytest.raises(UsageError, match=f"has the splits {', '.join(names)}: name the one to measure on"):
+            testset.default_split(save(tmp_path / "s.pkl", [0], {name: ["c0"] for name in names}))
 
 
 def test_withheld_labels_in_a_pickle(tmp_path: Path) -> None:
@@ -157,6 +169,11 @@ def test_withheld_labels_in_a_pickle(tmp_path: Path) -> None:
     assert [clip.name for clip in found.clips] == ["c2", "c1"]
     assert not found.labelled
     assert testset.read_unlabelled(save(tmp_path / "l.pkl", [0, 1]), None) is None
+    mixed = save(tmp_path / "m.pkl", [3, -1, 0], {"train": ["c0", "c2"], "test": ["c1"]})
+    assert testset.read_unlabelled(mixed, "train") is None
+    found = testset.read_unlabelled(mixed, "test")
+    assert found is not None
+    assert [clip.name for clip in found.clips] == ["c1"]
     with pytest.raises(DataError, match="lacks 1 clips of split test, the first is gone"):
         testset.read_unlabelled(save(tmp_path / "d.pkl", [None], {"test": ["gone"]}), "test")
 

@@ -7,6 +7,7 @@ prepare the batches, nor on whether a run was interrupted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from mmn_edge.clips import Clip
 from mmn_edge.errors import DataError
 from mmn_edge.labels import Labels
 from mmn_edge.preprocess import Preprocessing, features, fill_missing, random_indices
+from mmn_edge.testset import EvaluationSet, align
 from mmn_edge.train.augmentation import augment, crop, erase
 from mmn_edge.train.recipe import Recipe
 
@@ -81,18 +83,28 @@ class AnnotatedData:
                 f"{path} has clips of {joints} joints, and layout {layout.name} has {layout.num_joints}: choose the "
                 "recipe of this data set"
             )
+        channels = training_set.clips[0].keypoints.shape[2]
+        if channels != layout.channels:
+            raise DataError(
+                f"{path} has {channels} coordinates per joint, and layout {layout.name} has {layout.channels}: "
+                + (
+                    "a score belongs into keypoint_score; 'mmn-edge data import' leaves what is too much out"
+                    if channels > layout.channels
+                    else "choose the recipe of this data set"
+                )
+            )
         shapes = {clip.keypoints.shape[1:] for clip in (training_set.clips[0], validation_set.clips[0])}
         if len(shapes) > 1:
             raise DataError(f"{path}: the splits {train} and {validation} differ in (V, C): {sorted(shapes)}")
+        own = training_set.class_names
         count = max(training_set.num_classes, validation_set.num_classes)
         if names is None:
-            own = training_set.class_names
             names = Labels(own) if own else Labels.numbered(count)
-        if count > len(names):
+        elif own is None and count > len(names):
             raise DataError(f"{path} has labels up to {count - 1}, and the preset names {len(names)} classes")
         self.labels = names
-        self._training = _filled(training_set.clips, layout)
-        self.validation: Sequence[Clip] = _filled(validation_set.clips, layout)
+        self._training = _filled(_numbered(path, train, training_set, names), layout)
+        self.validation: Sequence[Clip] = _filled(_numbered(path, validation, validation_set, names), layout)
 
     def epoch(self, number: int) -> Sequence[Clip]:
         """All training clips."""
@@ -212,6 +224,15 @@ def evaluation_batches(
 def _collate(entries: Sequence[tuple[Any, Any, int]]) -> Batch:
     windows, times, targets = zip(*entries, strict=True)
     return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(times)), torch.tensor(targets)
+
+
+def _numbered(path: Path, split: str, found: clip_files.ClipSet, names: Labels) -> Sequence[Clip]:
+    """The clips with labels as ``names`` numbers them: matched by name where the data set has names."""
+    if found.class_names in (None, names.classes):
+        return found.clips
+    data = EvaluationSet(path, split, found.clips, found.class_names, found.layout)
+    indices, _ = align(data, names, lambda note: None)
+    return [replace(clip, label=int(label)) for clip, label in zip(found.clips, indices, strict=True)]
 
 
 def _filled(clips: Sequence[Clip], layout: layouts.Layout) -> list[Clip]:

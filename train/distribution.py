@@ -81,6 +81,8 @@ def joined(device: str | None = None) -> Iterator[Processes]:
         place = torch.device(chosen)
     except RuntimeError as error:
         raise UsageError(f"unknown device {chosen!r}: name cpu, cuda or cuda:1") from error
+    if place.type not in ("cpu", "cuda"):
+        raise UsageError(f"training runs on the CPU and on CUDA devices, not on {chosen!r}: name cpu, cuda or cuda:1")
     if place.type == "cuda":
         if not torch.cuda.is_available():
             raise UsageError("there is no CUDA device that this PyTorch can use: train on the CPU with --device cpu")

@@ -23,8 +23,8 @@ class Objective:
 
     def __init__(self, recipe: Recipe, shares: Tensor, teacher: nn.Module | None = None) -> None:
         self._recipe, self._teacher = recipe, teacher
-        # A class without clips is never right, and has no finite logarithm.
-        self._prior = recipe.data.logit_adjustment * shares.clamp_min(1e-6).log()
+        # A class without clips has no finite logarithm: it counts as the rarest that has some.
+        self._prior = recipe.data.logit_adjustment * shares.clamp_min(float(shares[shares > 0].min())).log()
 
     def __call__(
         self, network: nn.Module, x: Tensor, index_t: Tensor, target: Tensor, rng: np.random.Generator
@@ -56,4 +56,9 @@ class Objective:
 
     def _cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         smoothing = self._recipe.optim.label_smoothing
-        return F.cross_entropy(logits + self._prior, target, label_smoothing=smoothing)
+        if not self._recipe.data.logit_adjustment:
+            return F.cross_entropy(logits, target, label_smoothing=smoothing)
+        # Smoothing is of what the network will say. Of the adjusted logits it would raise rare and absent classes above
+        # the right one, by as much as the prior lowers them.
+        uniform = -F.log_softmax(logits, dim=1).mean()
+        return (1 - smoothing) * F.cross_entropy(logits + self._prior, target) + smoothing * uniform

@@ -23,6 +23,8 @@ SUFFIXES = (".yaml", ".yml")
 SAMPLINGS = ("random", "uniform")
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+TEXTS = ("qat.keep",)
+"""Fields that ``--set`` takes as they are: patterns begin with a star, which means something else in YAML."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,18 @@ class Recipe:
         ):
             if not 0 <= value < high:
                 raise UsageError(f"{name}={value} must be at least 0 and below {high:g}")
+        for name, number in (
+            ("seed", self.seed),
+            ("optim.weight_decay", optim.weight_decay),
+            ("optim.clip_norm", optim.clip_norm),
+            ("optim.patience", optim.patience),
+            ("data.balance", data.balance),
+            ("data.logit_adjustment", data.logit_adjustment),
+            ("data.mixup", data.mixup),
+            ("data.workers", data.workers or 0),
+        ):
+            if number < 0:
+                raise UsageError(f"{name}={number} must not be negative")
         if not 0 < data.crop <= 1:
             raise UsageError(f"data.crop={data.crop} must be above 0 and at most 1 (the whole clip)")
         for part in fields(Augment):
@@ -192,7 +206,7 @@ def load(name: str, changes: Iterable[str] = (), *, qat: bool = False) -> Recipe
         path, equals, value = change.partition("=")
         if not equals:
             raise UsageError(f"--set {change!r} changes nothing: write it as section.field=value, as in optim.lr=5e-4")
-        nested: Any = _parse(value, f"--set {change}")
+        nested: Any = value if path.strip() in TEXTS else _parse(value, f"--set {change}")
         for key in reversed(path.strip().split(".")):
             nested = {key: nested}
         values = _merge(values, nested)

@@ -108,8 +108,9 @@ class Trainer:
         last = self.folder / LAST
         if resume:
             self._restore(last, state)
-        elif last.exists():
-            raise UsageError(f"{self.folder} holds a run: continue it with --resume, or choose another folder with -o")
+        elif found := [name for name in (LAST, BEST, "log.csv") if (self.folder / name).exists()]:
+            further = "continue it with --resume" if found[0] == LAST else f"it cannot be continued without {LAST}"
+            raise UsageError(f"{self.folder} holds a run ({found[0]}): {further}; or choose another folder with -o")
         self._loop(state, on_step, on_epoch)
         return self.best
 
@@ -148,6 +149,11 @@ class Trainer:
             # All processes keep the same history, so that all stop together.
             validated = self._validate(state.validated) if first else (0.0, 0.0)
             validation_loss, accuracy = self.processes.of_first(validated)
+            if not np.isfinite(validation_loss):
+                raise MmnEdgeError(
+                    f"the validation loss became {validation_loss} in epoch {epoch + 1}: lower optim.lr; checkpoints "
+                    f"of earlier epochs, if any, are in {self.folder}"
+                )
             seconds = time.perf_counter() - began
             result = EpochResult(epoch + 1, train_loss, validation_loss, accuracy, rate, seconds)
             self.history.append(result)
@@ -247,7 +253,7 @@ class Trainer:
         network.train()
         if self.recipe.qat.enabled and self.recipe.qat.freeze_norm:
             for module in network.modules():
-                if isinstance(module, nn.BatchNorm2d):
+                if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
                     module.eval()
 
     def _validate(self, network: nn.Module) -> tuple[float, float]:
@@ -306,6 +312,8 @@ class Trainer:
 
     def _restore(self, path: Path, state: _State) -> None:
         """Take up the run that ``path`` belongs to, after checking that it is this one."""
+        if not path.exists():
+            raise UsageError(f"{self.folder} holds no {LAST}, as no epoch was finished there: start without --resume")
         content = load_safely(path)
         try:
             description, training = content["description"], content["training"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,7 +164,9 @@ def import_(
         imported = dataset_import.convert(found, target, source=source, progress=progress)
     splits = dataset_import.splits_of(imported, shares, seed=seed, blocks=split_by == "order")
     dataset_import.write(imported, splits, output, force=force)
-    _print_import(imported, {split: len(names) for split, names in splits.items()}, output)
+    for note in found.notes:
+        click.echo(note, err=True)
+    _print_import(imported, splits, output)
 
 
 @data.command()
@@ -252,14 +254,21 @@ def _print_findings(show: Callable[..., None], title: str, style: str, lines: Se
         show(Text(f"  and {len(lines) - len(shown)} more (--all prints them)"))
 
 
-def _print_import(imported: ImportedSet, splits: dict[str, int], output: Path) -> None:
+def _print_import(imported: ImportedSet, splits: Mapping[str, Sequence[str]], output: Path) -> None:
     annotations = imported.annotations
     classes = len({entry["label"] for entry in annotations})
     named = f" of {len(imported.class_names)} named" if imported.class_names else ""
     seen = sum(int((entry["keypoint_score"] > 0).sum()) for entry in annotations)
     joints = sum(entry["keypoint_score"].size for entry in annotations)
     click.echo(f"{len(annotations)} clips in {classes} classes{named}, layout {imported.layout}")
-    click.echo("splits: " + ", ".join(f"{split} {count}" for split, count in splits.items()))
+    click.echo("splits: " + ", ".join(f"{split} {len(names)}" for split, names in splits.items()))
+    loose = {entry["frame_dir"] for entry in annotations}.difference(*splits.values())
+    if loose:
+        click.echo(
+            f"warning: {len(loose)} clips are in no split, such as {min(loose)}: not all inputs have splits; draw them "
+            "for all with --split",
+            err=True,
+        )
     click.echo(f"joints not seen: {1 - seen / joints:.1%}")
     if imported.left_out:
         click.echo(

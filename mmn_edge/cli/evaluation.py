@@ -120,6 +120,10 @@ def evaluate(
     parse_options(model_options)
     if write and not fit_temperature:
         raise UsageError("--write stores the temperature of --fit-temperature: give both")
+    if write and restrict:
+        raise UsageError(
+            "a temperature of predictions limited to some classes is not the model's: leave --restrict out"
+        )
     if fuse == "weights" and fit_split is None:
         raise UsageError("--fuse weights needs clips to fit the weights on: name their split with --fit-split")
     if fit_split is not None and fuse != "weights":
@@ -162,12 +166,6 @@ def evaluate(
         if not clips.labelled:
             return
     report = comparison.report(fused=fused, restrict=restrict, fit_temperature=fit_temperature)
-    if write:
-        from mmn_edge.network.classifier import write_temperature
-
-        for source, fit in zip(sources, report.fits, strict=True):
-            write_temperature(source.path, fit.temperature, clips.described)
-            click.echo(f"wrote temperature {fit.temperature:.4f} into {source.path}", err=True)
     if output is not None:
         report_folder.write_folder(report, output)
         click.echo(f"wrote {output / 'report.html'}", err=True)
@@ -175,6 +173,12 @@ def evaluate(
         click.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
     else:
         _print(report)
+    if write:
+        from mmn_edge.network.classifier import write_temperature
+
+        for source, fit in zip(sources, report.fits, strict=True):
+            write_temperature(source.path, fit.temperature, clips.described)
+            click.echo(f"wrote temperature {fit.temperature:.4f} into {source.path}", err=True)
 
 
 def _print(report: Report) -> None:
@@ -184,7 +188,8 @@ def _print(report: Report) -> None:
     console = terminal.output()
     count = len(report.with_data)
     console.print(
-        f"{report.data.name}: {len(report.targets)} clips, {count} of {len(report.labels)} classes have clips"
+        f"{report.data.name}: {len(report.targets)} clips, {count} of {len(report.labels)} classes have clips",
+        markup=False,
     )
     console.print(f"protocol: {report.setting}; in per cent but for NLL and logits", style="dim")
     for note in report.notes:
@@ -196,4 +201,4 @@ def _print(report: Report) -> None:
     mistakes = report.confusions(5)
     if mistakes:
         text = "; ".join(f"{true} as {taken} ({n} of {total})" for true, taken, n, total in mistakes)
-        console.print(f"{report.trials[report.shown].name} mistakes most often: {text}")
+        console.print(f"{report.trials[report.shown].name} mistakes most often: {text}", markup=False)

@@ -100,7 +100,7 @@ def train(
         torch.set_num_threads(threads)
     if data == SYNTHETIC and name is None:
         name = SYNTHETIC
-    own_layout = None if data == SYNTHETIC else _own_layout(Path(data))
+    own_layout = None if data == SYNTHETIC else _own_layout(Path(data), train_split)
     if name is None:
         if own_layout is None:
             raise UsageError(
@@ -182,13 +182,13 @@ def recipes(name: str | None, changes: tuple[str, ...]) -> None:
     click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
 
 
-def _own_layout(path: Path) -> str | None:
-    """The layout that a data set says it is in, read off its first clip."""
+def _own_layout(path: Path, split: str) -> str | None:
+    """The layout that a data set says it is in, read off the first clip of a split."""
     from mmn_edge import clips
 
     if not path.exists():
         raise DataError(f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC}")
-    entries = clips.open_source(path).entries
+    entries = clips.open_source(path, split).of_split(split)
     return entries[0].read().layout if entries else None
 
 

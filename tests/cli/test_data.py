@@ -73,6 +73,21 @@ def test_import_and_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run("import", path, "--from", "halpe136", "--to", "ma52", "-o", tmp_path / "x.pkl", "--classes", path) == 0
 
 
+def test_import_says_which_clips_are_in_no_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = data_set(tmp_path / "one.pkl")
+    content = pickle.loads(one.read_bytes())
+    content["split"] = {"train": ["0", "1"], "val": ["2", "3"]}
+    one.write_bytes(pickle.dumps(content))
+    for entry in content.pop("split") and content["annotations"]:
+        entry["frame_dir"] += "x"
+    (tmp_path / "other.pkl").write_bytes(pickle.dumps(content))
+    target = ("--from", "halpe136", "--to", "imigue", "-o", tmp_path / "out.pkl")
+    assert run("import", one, tmp_path / "other.pkl", *target) == 0
+    assert "4 clips are in no split, such as 0x" in capsys.readouterr().err
+    assert run("import", one, tmp_path / "other.pkl", *target, "--force", "--split", "train=0.5,val=0.5") == 0
+    assert "no split" not in capsys.readouterr().err
+
+
 def test_seeds_give_the_same_file(tmp_path: Path) -> None:
     path = data_set(tmp_path / "set.pkl", clips=40)
     files = []

@@ -123,6 +123,20 @@ def test_classes_are_matched_by_name(
     assert "1 classes that the model does not know: flying" in str(result.exception)
 
 
+def test_names_with_brackets_are_printed_as_they_are(
+    small_checkpoint: Path, entries: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    content = torch.load(small_checkpoint, weights_only=True)
+    names = [f"{name} [/up]" for name in NAMES]
+    content["description"]["labels"] = labels.Labels(tuple(names)).to_dict()
+    torch.save(content, tmp_path / "named.pt")
+    chosen = save(tmp_path / "[bold].pkl", entries, class_names=names)
+    result = evaluate(tmp_path / "named.pt", "--data", chosen)
+    assert result.exit_code == 0, result.exception
+    assert "[bold].pkl: 26 clips" in result.stdout
+    assert " [/up] as " in result.stdout
+
+
 def test_weights_are_never_fitted_silently(small_checkpoint: Path, bone_checkpoint: Path, data: Path) -> None:
     both = (small_checkpoint, bone_checkpoint, "--data", data, "--fuse", "weights")
     assert "--fit-split" in str(evaluate(*both).exception)
@@ -230,6 +244,11 @@ def test_what_cannot_be_evaluated_is_one_sentence(
         ((small_bundle, "--data", data, "--backend", "abacus"), UsageError, "unknown backend"),
         ((small_bundle, "--data", data, "--fit-temperature", "--write"), UsageError, "for checkpoints"),
         ((small_bundle, "--data", data, "--write"), UsageError, "--fit-temperature"),
+        (
+            (small_checkpoint, "--data", data, "--fit-temperature", "--write", "--restrict"),
+            UsageError,
+            "leave --restrict out",
+        ),
         ((small_bundle, "--data", data, "--fuse", "mean"), UsageError, "at least two"),
         ((small_bundle, "--data", data, "--fit-split", "val"), UsageError, "--fuse weights"),
         ((small_bundle, "--data", data, "--restrict", "--submission", "x.zip"), UsageError, "--restrict"),

@@ -72,6 +72,17 @@ def test_train_on_an_annotation_pickle_in_3d(tmp_path: Path) -> None:
     assert build_network(state, description["options"]).arch.in_channels == 3
 
 
+def test_clips_without_labels_in_another_split_are_no_matter(tmp_path: Path) -> None:
+    data = annotations(tmp_path / "d.pkl", layout="nw-ucla")
+    content = pickle.loads(data.read_bytes())
+    hidden = {**content["annotations"][0], "frame_dir": "hidden", "label": -1}
+    content["annotations"].insert(0, hidden)
+    content["split"] = {"hidden": ["hidden"], **content["split"]}
+    data.write_bytes(pickle.dumps(content))
+    result = invoke("train", data, "-o", tmp_path / "run", "--epochs", 1, *SMALL)
+    assert result.exit_code == 0, result.output
+
+
 def test_data_that_names_its_layout_needs_no_recipe(tmp_path: Path) -> None:
     data = annotations(tmp_path / "d.pkl", layout="nw-ucla", class_names=["sit", "stand", "never seen"])
     result = invoke("train", data, "-o", tmp_path / "run", "--epochs", 1, *SMALL)

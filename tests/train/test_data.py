@@ -9,6 +9,7 @@ import torch
 from mmn_edge import labels, layouts
 from mmn_edge.clips import Clip
 from mmn_edge.errors import DataError
+from mmn_edge.labels import Labels
 from mmn_edge.preprocess import Preprocessing, features
 from mmn_edge.train.data import (
     AnnotatedData,
@@ -56,6 +57,19 @@ def test_annotated_data(tmp_path: Path) -> None:
     assert [clip.label for clip in source.validation] == [0, 1, 2]
 
 
+def test_classes_of_a_preset_are_found_by_name(tmp_path: Path) -> None:
+    path = annotations(tmp_path / "d.pkl", class_names=["Nodding", "waving", "shaking-body"])
+    names = Labels(("shaking body", "nodding", "turning around", "waving"))
+    source = AnnotatedData(path, UCLA, names, "train", "test")
+    assert source.labels is names
+    assert [clip.label for clip in source.epoch(0)] == [1, 3, 0, 1, 3, 0]
+    assert [clip.label for clip in source.validation] == [1, 3, 0]
+    with pytest.raises(DataError, match="1 classes that the model does not know: waving"):
+        AnnotatedData(path, UCLA, Labels(("shaking body", "nodding")), "train", "test")
+    numbered = annotations(tmp_path / "n.pkl", class_names=None)
+    assert [clip.label for clip in AnnotatedData(numbered, UCLA, names, "train", "test").validation] == [0, 1, 2]
+
+
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     path = annotations(tmp_path / "d.pkl")
     with pytest.raises(DataError, match="20 joints, and layout ma52 has 44"):
@@ -66,6 +80,13 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     assert len(AnnotatedData(path, UCLA, None, "train", "test").labels) == 3
     with pytest.raises(DataError, match="is in layout nw-ucla, and the recipe is for jhmdb"):
         AnnotatedData(annotations(tmp_path / "f.pkl", layout="nw-ucla"), layouts.get("jhmdb"), None, "train", "test")
+    rng = np.random.default_rng(0)
+    entries = [{"frame_dir": f"c{i}", "label": 0, "keypoint": rng.normal(size=(1, 9, 20, 2))} for i in range(9)]
+    with pytest.raises(DataError, match="2 coordinates per joint, and layout nw-ucla has 3"):
+        AnnotatedData(annotations(tmp_path / "g.pkl", annotations=entries), UCLA, None, "train", "test")
+    entries = [{**entry, "keypoint": rng.normal(size=(1, 9, 15, 3))} for entry in entries]
+    with pytest.raises(DataError, match="a score belongs into keypoint_score"):
+        AnnotatedData(annotations(tmp_path / "h.pkl", annotations=entries), layouts.get("jhmdb"), None, "train", "test")
     with pytest.raises(DataError, match="labels up to 2, and the preset names 2"):
         AnnotatedData(path, UCLA, labels.Labels(("a", "b")), "train", "test")
 

@@ -56,6 +56,8 @@ def test_alone_without_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(UsageError, match="unknown device 'gpu'"), joined("gpu"):
         pass
+    with pytest.raises(UsageError, match="not on 'mps'"), joined("mps"):
+        pass
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="--device cpu"), joined("cuda"):
             pass

@@ -51,7 +51,32 @@ def test_logit_adjustment_asks_more_of_rare_classes() -> None:
         float(objective(Linear(0.0), x, index_t, torch.full((8,), label), np.random.default_rng(0)))
         for label in range(3)
     ]
-    assert losses[0] < losses[1] < losses[2] < 20
+    assert losses[0] < losses[1] == losses[2] < 20
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0])
+def test_classes_without_clips_are_never_what_is_learned(tau: float) -> None:
+    """The logits themselves are the parameters: one row for each class that has clips, fitted to the optimum."""
+    shares = torch.tensor([0.6, 0.38, 0.02, 0.0])
+    logits = nn.Parameter(torch.zeros(3, 4))
+
+    class Table(nn.Module):
+        def forward(self, x: Tensor, index_t: Tensor) -> Tensor:
+            return logits[index_t[:, 0].long()]
+
+    objective = Objective(load("paper", [f"data.logit_adjustment={tau}"]), shares)
+    target = torch.arange(3).repeat_interleave(torch.tensor([60, 38, 2]))
+    x, index_t = torch.zeros(100, 1), target[:, None].float()
+    optimizer = torch.optim.LBFGS([logits], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = objective(Table(), x, index_t, target, np.random.default_rng(0))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    assert logits.argmax(1).tolist() == [0, 1, 2]
 
 
 def test_distillation_follows_the_teacher() -> None:

@@ -55,6 +55,7 @@ def test_changes_on_the_command_line() -> None:
     )
     assert (changed.optim.lr, changed.stream, changed.model.width) == (5e-4, "bone", 32)
     assert changed.optim.compile is True
+    assert load("paper", ["qat.keep=*.mapping,DSs.*"]).qat.keep == "*.mapping,DSs.*"
     assert changed.augment.rotate == 15.0
     assert isinstance(changed.augment.rotate, float)
 
@@ -93,6 +94,11 @@ def test_a_resolved_recipe_is_a_recipe(tmp_path: Path) -> None:
         ("data.sampling=odd", "choose one of random, uniform"),
         ("stream=feet", "choose one of joint"),
         ("augment.noise=-1", "must not be negative"),
+        ("data.mixup=-1", "data.mixup=-1.0 must not be negative"),
+        ("data.workers=-1", "data.workers=-1 must not be negative"),
+        ("seed=-1", "seed=-1 must not be negative"),
+        ("optim.clip_norm=-1", "must not be negative"),
+        ("optim.patience=-1", "must not be negative"),
         ("preset=mars", "unknown preset"),
         ("optim.lr=[", "no YAML"),
     ],

@@ -1,3 +1,4 @@
+import copy
 import csv
 from collections.abc import Sequence
 from dataclasses import replace
@@ -159,6 +160,27 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "best.pt").read_bytes() == before
 
 
+def test_what_is_left_of_a_run_is_not_overwritten_either(tmp_path: Path) -> None:
+    trainer(tmp_path).fit()
+    (tmp_path / "last.pt").unlink()
+    before = (tmp_path / "best.pt").read_bytes()
+    for name in ("best.pt", "log.csv"):
+        with pytest.raises(UsageError, match=rf"holds a run \({name}\): it cannot be continued without last.pt"):
+            trainer(tmp_path).fit()
+        assert not (tmp_path / "last.pt").exists()
+        if name == "best.pt":
+            assert (tmp_path / name).read_bytes() == before
+            (tmp_path / name).unlink()
+
+
+def test_a_validation_loss_that_is_not_finite_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer(tmp_path / "good").fit()
+    monkeypatch.setattr(Trainer, "_validate", lambda self, network: (float("nan"), 0.25))
+    with pytest.raises(MmnEdgeError, match="the validation loss became nan in epoch 1: lower"):
+        trainer(tmp_path / "bad").fit()
+    assert not list((tmp_path / "bad").glob("*.pt"))
+
+
 def test_an_accuracy_that_stays_the_same_is_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer(tmp_path, recipe("optim.epochs=9", "optim.patience=3"))
     accuracies = iter([0.5, 0.75, 0.75, 0.5, 0.75, 1.0])
@@ -169,7 +191,7 @@ def test_an_accuracy_that_stays_the_same_is_no_progress(tmp_path: Path, monkeypa
 
 
 def test_only_the_same_run_is_resumed(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not exist"):
+    with pytest.raises(UsageError, match="no epoch was finished there: start without --resume"):
         trainer(tmp_path / "none").fit(resume=True)
     best = trainer(tmp_path).fit()
     assert trainer(tmp_path).fit(resume=True) == best  # a finished run has nothing left to do
@@ -208,6 +230,11 @@ def test_quantization_aware_training(tmp_path: Path) -> None:
     best = tmp_path / "float" / "best.pt"
     qat = load("paper", [*TINY, "qat.calibration_clips=16", "optim.epochs=1"], qat=True)
     run = trainer(tmp_path / "int8", qat, best)
+    # As several GPUs have it.
+    synchronised = torch.nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(run.network))
+    run._train_mode(synchronised)
+    assert synchronised.training
+    assert not any(module.training for module in synchronised.modules() if isinstance(module, torch.nn.SyncBatchNorm))
     before = {name: value.clone() for name, value in run.network.named_buffers() if "running" in name}
     assert run.fit().accuracy > 0.9
     state, description = read_checkpoint(tmp_path / "int8" / "last.pt")
