@@ -123,6 +123,8 @@ def convert(
         raise UsageError(f"{len(streams)} streams for {len(checkpoints)} checkpoints: name one for each, or none")
     if temperature is not None and not 0 < temperature < float("inf"):
         raise UsageError(f"a temperature of {temperature:g} is no positive number")
+    if split is not None and calibration is None:
+        raise UsageError("--split names a split of the calibration data: give the data with --calibration")
     check_replaceable(output)
     progress("reading the checkpoint")
     members = [
@@ -149,7 +151,13 @@ def convert(
         )
     if temperature is None:
         temperature = first.temperature if len(members) == 1 else 1.0
-    wanted = _precisions(precisions, all(quantized_sites(member.fake) for member in members), calibration)
+    ranged = [member for member in members if quantized_sites(member.fake)]
+    if calibration is not None and 0 < len(ranged) < len(members):
+        raise UsageError(
+            f"{ranged[0].path} is quantized and has int8 ranges of its own, and other checkpoints have none: quantize "
+            "those with mmn-edge quantize, and leave --calibration out"
+        )
+    wanted = _precisions(precisions, len(ranged) == len(members), calibration)
 
     quantization: dict[str, Any] = {}
     layers: Mapping[str, Site] = {}
@@ -160,7 +168,7 @@ def convert(
             split = split or ("train" if "train" in clips.splits(calibration) else None)
             windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, arch, layout)
             for member in members:
-                _calibrate(member.fake, windows, member.preprocessing)
+                _calibrate(member.fake, windows, member.identity.preprocessing(member.network.arch))
             quantization = {
                 "ranges": f"post-training, {len(windows)} clips of {calibration.name}" + (f":{split}" if split else "")
             }
@@ -181,7 +189,8 @@ def convert(
     inputs = {"keypoints": windows}
     if input_kind == "features":
         inputs = as_features(windows, first.preprocessing, arch.num_people)
-    example = tuple(torch.from_numpy(x[:2]) for x in inputs.values())
+    # Two windows, also where there is one: an exporter takes a batch of 1 for a constant.
+    example = tuple(torch.from_numpy(np.resize(x, (2, *x.shape[1:]))) for x in inputs.values())
 
     def graph(networks: Sequence[MMN | DeployNetwork]) -> Graph:
         if input_kind == "features":

@@ -58,7 +58,7 @@ def read_member(
         network=network,
         fake=build_network(state, options, origin=str(checkpoint)),
         identity=identity,
-        preprocessing=identity.preprocessing(network.arch),
+        preprocessing=identity.preprocessing(network.arch, any_stream=True),
         temperature=described_temperature(description, checkpoint),
     )
 
@@ -95,6 +95,8 @@ def shares(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
     """
     if weights is None:
         return (1.0 / count,) * count
+    if count == 1:
+        raise UsageError("--weights is for several checkpoints: leave it out")
     if len(weights) != count or not any(weights) or not all(abs(weight) < float("inf") for weight in weights):
         raise UsageError(f"--weights takes one number for each of the {count} checkpoints, such as 0.6,0.4")
     return tuple(weights)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from mmn_edge import labels, layouts, presets
 from mmn_edge.architecture import Architecture
@@ -36,9 +36,22 @@ class Identity:
     window: Window
     stream: str
 
-    def preprocessing(self, arch: Architecture) -> Preprocessing:
-        """What turns its joints into features; without a layout, joints in the order in which they come."""
+    def preprocessing(self, arch: Architecture, *, any_stream: bool = False) -> Preprocessing:
+        """What turns its joints into features; without a layout, joints in the order in which they come.
+
+        Args:
+            arch: The network's options.
+            any_stream: Whether joints will do for a stream that is not theirs, where features are only examples.
+
+        Raises:
+            UsageError: The stream is another than ``"joint"``, and there is no layout to tell bones and joint order.
+        """
         if self.layout is None:
+            if self.stream != "joint" and not any_stream:
+                raise UsageError(
+                    f"stream {self.stream} needs the bones and the joint order of a layout, and none is known: name "
+                    f"the model's preset with --preset ({', '.join(presets.PRESETS)})"
+                )
             return Preprocessing("joint", tuple(range(arch.num_joints)), ())
         return Preprocessing.for_layout(self.layout, self.stream)
 
@@ -100,12 +113,23 @@ def identify(
 
 
 def described_options(description: Mapping[str, Any]) -> dict[str, Any]:
-    """The architecture options that a checkpoint names of itself; anything else in it is not ours to judge."""
+    """The architecture options that a checkpoint names of itself; anything else in it is not ours to judge.
+
+    Raises:
+        CheckpointError: One of them is of the wrong type.
+    """
     options = description.get("options")
-    known = {field.name for field in fields(Architecture)}
+    known = get_type_hints(Architecture)
     if not isinstance(options, dict):
         return {}
-    return {name: value for name, value in options.items() if name in known and isinstance(value, int | str)}
+    named = {name: value for name, value in options.items() if name in known}
+    for name, value in named.items():
+        if not isinstance(value, known[name]):
+            raise CheckpointError(
+                f"the checkpoint says that its {name} is {value!r}, which is no {known[name].__name__}: give the right "
+                f"value with --model-option {name}=.. to a plain state dict"
+            )
+    return named
 
 
 def described_temperature(description: Mapping[str, Any], origin: Path) -> float:

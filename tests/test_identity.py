@@ -49,6 +49,10 @@ def test_what_nobody_knows() -> None:
     found = identified(arch, {})
     assert (found.layout, found.labels) == (None, Labels.numbered(3))
     assert found.preprocessing(arch).order == (0, 1, 2, 3, 4)
+    bone = identified(arch, {}, stream="bone")
+    with pytest.raises(UsageError, match="stream bone needs the bones and the joint order of a layout"):
+        bone.preprocessing(arch)
+    assert bone.preprocessing(arch, any_stream=True).stream == "joint"
 
 
 def test_contradictions() -> None:
@@ -68,9 +72,11 @@ def test_contradictions() -> None:
 
 
 def test_described_values() -> None:
-    options = {"num_people": 2, "global_pool": "max", "colour": "red", "width": [1]}
+    options = {"num_people": 2, "global_pool": "max", "colour": "red"}
     assert described_options({"options": options}) == {"num_people": 2, "global_pool": "max"}
     assert described_options({"options": 3}) == described_options({}) == {}
+    with pytest.raises(CheckpointError, match="its num_frames is '64', which is no int"):
+        described_options({"options": {"num_frames": "64"}})
     assert described_temperature({}, Path("m.pt")) == 1.0
     assert described_temperature({"temperature": 2}, Path("m.pt")) == 2.0
     with pytest.raises(CheckpointError, match=r"m\.pt has a temperature of -1"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmn_edge import clips
+from mmn_edge import testset
 from mmn_edge.architecture import Architecture
-from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.identity import Identity
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import disable, enable, quantized_sites
-from mmn_edge.preprocess import features, fill_missing, uniform_indices
+from mmn_edge.preprocess import features, uniform_indices
 from mmn_edge.skeleton import FloatArray
 
 __all__ = ["Budget", "Choice", "Effect", "Sensitivity", "choose", "groups", "labelled_windows", "measure"]
@@ -124,36 +123,45 @@ class Choice:
         return asdict(self)
 
 
-def labelled_windows(data: Path, split: str | None, limit: int, arch: Architecture, identity: Identity) -> Batches:
+def labelled_windows(
+    data: Path, split: str | None, limit: int, arch: Architecture, identity: Identity, *, labels: bool = True
+) -> Batches:
     """Read up to ``limit`` clips, spread over a split, as batches of windows such as a deployed model is given.
 
+    Joints and classes are fitted to the model's as in an evaluation.
+
+    Args:
+        data: What :func:`mmn_edge.clips.read_clips` reads.
+        split: The split; all clips where None.
+        limit: How many clips at most.
+        arch: The network's options.
+        identity: Its layout, stream and classes.
+        labels: Whether labels count; where not, they are all 0, and classes need not be the model's.
+
     Raises:
-        DataError: The files are broken, or have labels that the network does not know.
+        DataError: The files are broken, or have classes that the network does not know.
         LayoutError: The clips have other joints or coordinates than the network.
     """
-    found = clips.read_clips(data, split).clips
-    shape = found[0].keypoints.shape[1:]
-    if arch.num_people != 1 or shape != (arch.num_joints, arch.in_channels):
-        raise LayoutError(
-            f"{data} has clips of (V, C) = {shape}, and the network takes {arch.num_people} x {arch.num_joints} joints "
-            f"with {arch.in_channels} coordinates"
-        )
-    chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
-    if max(clip.label for clip in chosen) >= arch.num_classes:
-        raise DataError(f"{data} has labels that the network's {arch.num_classes} classes do not reach")
+    found = testset.read(data, split)
+    spread = np.unique(np.linspace(0, len(found.clips) - 1, limit).astype(int))
+    found = replace(found, clips=tuple(found.clips[index] for index in spread))
     bones = identity.layout.bones if identity.layout else ()
+    keypoints = testset.fitted_keypoints(found, arch, identity.layout, bones, lambda note: None)
+    targets = np.zeros(len(keypoints), np.int64)
+    if labels:
+        targets, _ = testset.align(found, identity.labels, lambda note: None)
     preprocessing = identity.preprocessing(arch)
     frames = arch.num_frames
     batches = []
-    for start in range(0, len(chosen), BATCH):
-        part = chosen[start : start + BATCH]
-        windows = [fill_missing(clip.keypoints, bones)[uniform_indices(len(clip.keypoints), frames)] for clip in part]
+    for start in range(0, len(keypoints), BATCH):
+        part = keypoints[start : start + BATCH]
+        windows = [clip[uniform_indices(len(clip), frames)] for clip in part]
         pairs = [features(window, preprocessing, frames=frames) for window in windows]
         batches.append(
             (
                 torch.from_numpy(np.stack([x for x, _ in pairs])),
                 torch.from_numpy(np.stack([index for _, index in pairs])),
-                torch.tensor([clip.label for clip in part]),
+                torch.from_numpy(targets[start : start + BATCH]),
             )
         )
     return batches

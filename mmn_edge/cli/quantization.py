@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mmn_edge import presets
 from mmn_edge.architecture import parse_options
 from mmn_edge.cli.completion import among
-from mmn_edge.errors import MmnEdgeError, UsageError
+from mmn_edge.errors import CheckpointError, MmnEdgeError, UsageError
 from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
 
@@ -117,8 +118,15 @@ def quantize(
         raise UsageError("nothing would be written: name the quantized checkpoint with -o, or ask for --sensitivity")
     if output is not None and output.exists() and output.resolve() == checkpoint.resolve():
         raise UsageError(f"{output} is the checkpoint itself: choose another name with -o")
-    if report is not None and not sensitivity and keep != "auto":
-        raise UsageError("--report needs measurements: ask for --sensitivity, or --keep auto")
+    measured = sensitivity or keep == "auto"
+    given = click.get_current_context().get_parameter_source
+    for option, name in (("--report", "report"), ("--eval-split", "eval_split"), ("--eval-clips", "eval_clips")):
+        if not measured and given(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"{option} needs measurements: ask for --sensitivity, or --keep auto")
+    if keep != "auto" and given("budget") is ParameterSource.COMMANDLINE:
+        raise UsageError("--budget is what --keep auto may lose: give both")
+    if report is not None:
+        _check_report(report)
     require("torch", extra="train", purpose="Quantizing a checkpoint")
     import torch
 
@@ -129,6 +137,11 @@ def quantize(
     from mmn_edge.testset import default_split
     from mmn_edge.train.sensitivity import Budget, labelled_windows
 
+    if output is not None and output.exists():
+        try:
+            read_checkpoint(output)
+        except CheckpointError as error:
+            raise UsageError(f"{output} is no checkpoint, so it was left alone: choose another name with -o") from error
     if threads is not None:
         torch.set_num_threads(threads)
     state, description = read_checkpoint(checkpoint)
@@ -136,16 +149,15 @@ def quantize(
     network = build_network(state, options, origin=str(checkpoint), quantized=False)
     identity = identify(network.arch, description, preset=preset, stream=stream, origin=checkpoint)
     split = split or ("train" if "train" in clips.splits(data) else None)
-    eval_split = eval_split or default_split(data)
     kept = () if keep == "auto" else q.kept_sites(network, keep)
 
-    calibration = labelled_windows(data, split, calibration_clips, network.arch, identity)
+    calibration = labelled_windows(data, split, calibration_clips, network.arch, identity, labels=False)
     click.echo(f"ranges from {_count(calibration)} clips of {data.name}" + (f":{split}" if split else ""), err=True)
     # All layers, so that the ones to keep can be chosen afterwards: ranges do not depend on what is kept.
     q.calibrate(q.quantize(network, ()), calibration, method=ranges)
     choice = None
-    if sensitivity or keep == "auto":
-        evaluation = labelled_windows(data, eval_split, eval_clips, network.arch, identity)
+    if measured:
+        evaluation = labelled_windows(data, eval_split or default_split(data), eval_clips, network.arch, identity)
         found, choice = _measure(network, evaluation, Budget(points=budget) if keep == "auto" else None)
         _print(found, choice)
         if report is not None:
@@ -161,7 +173,7 @@ def quantize(
         "kept": list(kept),
         "chosen": keep,
     }
-    _save(output, network, {**_describe(network, identity), **description, "quantization": facts})
+    _save(output, network, {**description, **_describe(network, identity), "quantization": facts})
     click.echo(f"wrote {output}: {len(q.quantized_sites(network))} layers in int8, {len(kept)} in floating point")
     if choice is not None and not choice.met:
         click.echo(f"the budget of {budget:g} points was not met, whatever was kept", err=True)
@@ -213,16 +225,28 @@ def _print(found: Sensitivity, choice: Choice | None) -> None:
         console.print(table)
 
 
+REPORT = ("sensitivity.json", "sensitivity.md", "sensitivity.svg")
+
+
+def _check_report(folder: Path) -> None:
+    """Refuse to write a report into a folder that holds anything but an earlier one."""
+    if folder.is_dir():
+        names = {entry.name for entry in folder.iterdir()}
+        if names and (names - set(REPORT) or REPORT[0] not in names):
+            raise UsageError(f"{folder} holds something other than an earlier report: choose another with --report")
+
+
 def _write_report(folder: Path, found: Sensitivity, choice: Choice | None, *, title: str) -> None:
     from mmn_edge.cli.sensitivity_report import markdown, svg
     from mmn_edge.files import atomic_file
 
     content: dict[str, Any] = {"sensitivity": found.to_dict(), "choice": choice.to_dict() if choice else None}
-    for name, text in (
-        ("sensitivity.json", json.dumps(content, indent=1) + "\n"),
-        ("sensitivity.md", markdown(found, choice, title=title)),
-        ("sensitivity.svg", svg(found, choice, title=title)),
-    ):
+    texts = (
+        json.dumps(content, indent=1) + "\n",
+        markdown(found, choice, title=title),
+        svg(found, choice, title=title),
+    )
+    for name, text in zip(REPORT, texts, strict=True):
         with atomic_file(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
     click.echo(f"wrote {folder}: sensitivity.json, .md, .svg")

@@ -130,17 +130,19 @@ def verify(
         presets.get(preset)
     if split is not None and data is None:
         raise UsageError("--split names a split of the data: give the data with --data")
+    if layout is not None and data is None:
+        raise UsageError("--layout names the layout of the data: give the data with --data")
+    if checkpoint is None and (preset is not None or stream is not None or model_options):
+        raise UsageError("--preset, --stream and --model-option say what a checkpoint is: name it with --checkpoint")
     if output is not None:
         drift_page.check_folder(output)
     sources = model_sources(bundles or (str(find_bundle(None)),), precision=ALL)
-    if len(sources) == 1 and checkpoint is None and not backends:
-        raise UsageError(
-            f"{sources[0].name} holds one model, and there is nothing to compare it with: name more bundles, a "
-            "--checkpoint or a --backend, or convert with --precision fp32,fp16"
-        )
     if checkpoints := [source.name for source in sources if source.bundle is None]:
         raise UsageError(f"{checkpoints[0]} is a checkpoint: name bundles, and a checkpoint with --checkpoint")
-    first = sources[0].path
+    first, bundle = sources[0].path, sources[0].bundle
+    named = {source.precision for source in sources if source.path == first}
+    if bundle is not None and "fp32" in bundle.manifest.models and "fp32" not in named:
+        sources.insert(0, ModelSource(sources[0].name, first, bundle))
     sources.sort(key=lambda source: (source.path != first, source.precision != "fp32"))
     asked = {
         "max_lost": None if max_lost is None else max_lost / 100,
@@ -172,6 +174,11 @@ def verify(
             with source.open(preset=preset, model_options=model_options, threads=threads) as model:
                 trials.append(windows.ask(model, batch=batch, on_batch=advance))
     reference, *others = trials
+    if not others:
+        raise UsageError(
+            f"{sources[0].name} holds one model, and there is nothing to compare it with: name more bundles, a "
+            "--checkpoint or another --backend, or convert with --precision fp32,fp16"
+        )
     verdicts = tuple(
         Verdict.of(trial, reference, windows.targets, limits_for(trial.precision, **asked)) for trial in others
     )

@@ -41,7 +41,9 @@ def load_safely(path: Path | str) -> Any:
             f"checkpoint {path} {reason}: save a plain state dict with torch.save(model.state_dict(), path)"
         ) from error
     except Exception as error:  # a damaged file can raise nearly anything
-        raise CheckpointError(f"checkpoint {path} is damaged or incomplete: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"checkpoint {path} is damaged or incomplete, or no file of torch.save ({_first_line(error)})"
+        ) from error
 
 
 def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -66,6 +68,8 @@ def read_checkpoint(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]
         raise CheckpointError(f"checkpoint {path} holds no state dict (a mapping of names to tensors)")
     if content and all(key.startswith("module.") for key in content):
         content = {key.removeprefix("module."): value for key, value in content.items()}
+    if odd := [key for key, value in content.items() if value.layout is not torch.strided]:
+        raise CheckpointError(f"checkpoint {path} holds {odd[0]} as a sparse tensor: save dense ones")
     state = {key: value.float() if value.is_floating_point() else value for key, value in content.items()}
     for key, value in state.items():
         if not torch.isfinite(value).all():
@@ -123,4 +127,6 @@ def _restore_ranges(network: MMN, ranges: Mapping[str, Tensor], origin: str) -> 
 
 def _first_line(error: BaseException) -> str:
     """The first sentence of an error whose text goes on for long."""
+    if isinstance(error, KeyError):  # its text is the key alone
+        return repr(error)
     return (str(error).strip().splitlines() or [type(error).__name__])[0].split(". ")[0]

@@ -69,7 +69,8 @@ def test_a_quantized_checkpoint_describes_itself(checkpoint: Path, data: Path, t
         "kept": list(kept),
         "chosen": "sensitive",
     }
-    assert {key: description[key] for key in before} == before
+    options = {"num_frames": 16, "num_people": 1, "global_pool": "avg"}
+    assert {key: description[key] for key in before} == {**before, "options": options}
     assert f"{len(quantized_sites(net))} layers in int8, {len(kept)} in floating point" in result.output
 
 
@@ -98,6 +99,32 @@ def test_sensitivity_and_an_automatic_choice(checkpoint: Path, data: Path, tmp_p
     assert {"scale 0 mapping", "head", "kept in float"} <= set(labels)
 
 
+def test_what_was_used_is_what_the_result_says(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    arguments = ("--calibration-clips", 10, "--model-option", "global_pool=max")
+    result = invoke("quantize", checkpoint, "--data", data, "-o", tmp_path / "max.pt", *arguments)
+    assert result.exit_code == 0, result.output
+    assert read_checkpoint(tmp_path / "max.pt")[1]["options"]["global_pool"] == "max"
+
+
+def test_classes_are_matched_by_name_and_calibration_needs_none(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    content = pickle.loads(data.read_bytes())
+    arguments = ("--sensitivity", "--eval-clips", 12)
+    printed = []
+    for order in (["sit", "run", "wave"], ["wave", "sit", "run"]):
+        number = [order.index(name) for name in ("sit", "run", "wave")]
+        entries = [{**entry, "label": number[entry["label"]]} for entry in content["annotations"]]
+        path = tmp_path / "named.pkl"
+        path.write_bytes(pickle.dumps({**content, "annotations": entries, "class_names": order}))
+        result = invoke("quantize", checkpoint, "--data", path, *arguments)
+        assert result.exit_code == 0, result.output
+        printed.append(result.stdout)
+    assert printed[0] == printed[1]
+    path.write_bytes(pickle.dumps({**content, "class_names": ["jump", "fly", "swim"]}))
+    assert invoke("quantize", checkpoint, "--data", path, "-o", tmp_path / "x.pt").exit_code == 0
+    result = invoke("quantize", checkpoint, "--data", path, *arguments)
+    assert "classes that the model does not know" in str(result.exception)
+
+
 def test_a_report_alone(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     result = invoke("quantize", checkpoint, "--data", data, "--sensitivity", "--eval-clips", 10)
     assert result.exit_code == 0, result.output
@@ -117,10 +144,15 @@ def test_what_cannot_be_is_said(checkpoint: Path, data: Path, shared: Path, tmp_
         ),
         ((checkpoint, "--data", data, "-o", target, "--split", "dev"), DataError, "no split 'dev'"),
         ((checkpoint, "--data", data, "-o", target, "--report", tmp_path), UsageError, "needs measurements"),
-        ((checkpoint, "--data", shared / "fixtures/data/MA52", "-o", target), LayoutError, "(44, 2)"),
+        ((checkpoint, "--data", shared / "fixtures/data/MA52", "-o", target), LayoutError, "clips of 44 joints"),
+        ((checkpoint, "--data", data, "-o", data), UsageError, "is no checkpoint, so it was left alone"),
+        ((checkpoint, "--data", data, "-o", target, "--eval-split", "test"), UsageError, "needs measurements"),
+        ((checkpoint, "--data", data, "-o", target, "--budget", 1), UsageError, "--keep auto"),
+        ((checkpoint, "--data", data, "--sensitivity", "--report", data.parent), UsageError, "an earlier report"),
     ]:
         result = invoke("quantize", *arguments)
         assert type(result.exception) is kind, (arguments, result.exception)
         assert message in str(result.exception)
     assert checkpoint.read_bytes() == before
+    assert pickle.loads(data.read_bytes())["annotations"]
     assert list(tmp_path.iterdir()) == []

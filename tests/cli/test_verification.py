@@ -170,9 +170,10 @@ def test_several_bundles_make_one_table(
     small_bundle: Path, small_precisions: Path, small_features_bundle: Path
 ) -> None:
     values = report_of(f"{small_precisions}:int8", small_bundle, small_features_bundle, "--windows", 4)
-    assert values["reference"]["name"] == f"{small_precisions}:int8"  # the first bundle's, and all that was asked of it
-    assert [model["name"] for model in values["models"]] == [f"{small_bundle}:fp32", f"{small_features_bundle}:fp32"]
-    first, second = values["models"]
+    assert values["reference"]["name"] == f"{small_precisions}:fp32"  # the first bundle's, also where it is not named
+    names = [f"{small_precisions}:int8", f"{small_bundle}:fp32", f"{small_features_bundle}:fp32"]
+    assert [model["name"] for model in values["models"]] == names
+    _, first, second = values["models"]
     assert first["drift"]["max_logit_difference"] == pytest.approx(second["drift"]["max_logit_difference"], abs=1e-4)
 
 
@@ -182,6 +183,9 @@ def test_what_makes_no_sense_is_said(
     (tmp_path / "thesis.tex").write_text("years of work")
     for arguments, error, message in [
         ([small_bundle], UsageError, "holds one model"),
+        ([small_bundle, "--backend", "onnxruntime"], UsageError, "nothing to compare it with"),
+        ([small_precisions, "--layout", "ma52"], UsageError, "--layout names the layout of the data"),
+        ([small_precisions, "--stream", "bone"], UsageError, "name it with --checkpoint"),
         ([small_precisions, small_checkpoint], UsageError, "is a checkpoint"),
         ([small_precisions, "--split", "val"], UsageError, "--split names a split of the data"),
         ([small_precisions, "--data", data, "--split", "dev"], DataError, "dev"),

@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import onnxruntime
 import pytest
 import torch
 
+from mmn_edge import synthetic
 from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle
 from mmn_edge.clips import read_clips
@@ -201,6 +203,27 @@ def test_what_does_not_fit_is_said(tmp_path: Path, small_checkpoint: Path) -> No
         convert(small_checkpoint, tmp_path / "B", stream="bone")
     with pytest.raises(UsageError, match="unknown stream"):
         convert(small_checkpoint, tmp_path / "B", stream="bones")
+    assert not (tmp_path / "B").exists()
+
+
+def test_one_clip_to_verify_with_fixes_no_batch(small_checkpoint: Path, tmp_path: Path) -> None:
+    entries = synthetic.dataset(1, seed=3)
+    (tmp_path / "one.pkl").write_bytes(pickle.dumps({"annotations": entries}))
+    convert(small_checkpoint, tmp_path / "B", data=tmp_path / "one.pkl")
+    session_ = session(Bundle.open(tmp_path / "B"))
+    (keypoints,) = session_.get_inputs()
+    assert isinstance(keypoints.shape[0], str)
+    windows = np.random.default_rng(0).normal(size=(3, *keypoints.shape[1:])).astype(np.float32)
+    assert session_.run(None, {keypoints.name: windows})[0].shape[0] == 3
+
+
+def test_options_that_would_do_nothing_are_refused(small_checkpoint: Path, tmp_path: Path) -> None:
+    for options, message in (
+        ({"split": "train"}, "--split names a split of the calibration data"),
+        ({"weights": [0.5]}, "--weights is for several checkpoints"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            convert(small_checkpoint, tmp_path / "B", **options)
     assert not (tmp_path / "B").exists()
 
 

@@ -19,6 +19,7 @@ from mmn_edge.convert.graph import KeypointsGraph
 from mmn_edge.convert.lint import site_of
 from mmn_edge.errors import UsageError
 from mmn_edge.network import MMN
+from mmn_edge.network.quantization import calibrate, quantize
 from mmn_edge.preprocess import Preprocessing
 from mmn_edge.runtime.backend import open_backend
 from mmn_edge.runtime.classifier import open_classifier
@@ -112,6 +113,12 @@ def test_what_cannot_be_one_model_is_said(tmp_path: Path) -> None:
         convert(same, target, preset="imigue", stream=["bone"], options=OPTIONS)
     with pytest.raises(UsageError, match="one number for each of the 2"):
         convert(same, target, preset="imigue", stream=STREAMS, options=OPTIONS, weights=[1.0])
+    ranged = quantize(network(0), ())
+    calibrate(ranged, [(torch.randn(2, 2, 16, 22, 1), torch.linspace(-1, 1, 16).expand(2, 16))])
+    torch.save(ranged.state_dict(), tmp_path / "int8.pt")
+    mixed = [tmp_path / "int8.pt", same[1]]
+    with pytest.raises(UsageError, match="quantized and has int8 ranges of its own, and other checkpoints have none"):
+        convert(mixed, target, preset="imigue", stream=STREAMS, options=OPTIONS, calibration=tmp_path)
     with pytest.raises(UsageError, match="no positive number"):
         convert(same, target, preset="imigue", stream=STREAMS, options=OPTIONS, temperature=0.0)
     with pytest.raises(UsageError, match="leave --input features out"):
