@@ -35,10 +35,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     A link stays, and what it leads to is replaced. A device or pipe (``/dev/null``, a FIFO) cannot be replaced: it is
     yielded itself. What a killed process left beside ``path`` is not touched: it may be all there is of a recording.
     """
-    path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
-        yield path
+        yield path  # as it is: what /dev/stdout leads to may have no name
         return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(path)
     try:

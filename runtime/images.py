@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CameraImages", "Image", "ImageArray", "ImageSource", "VideoImages"]
 
+MAX_DAMAGED = 25
+"""Images of a video in a row that may be damaged; after more the file is at its end."""
+
 ImageArray = npt.NDArray[np.uint8]
 
 
@@ -113,11 +116,16 @@ class VideoImages(_Capture):
     def __iter__(self) -> Iterator[Image]:
         """Yield the images of the file from the first to the last."""
         last: float | None = None
+        damaged = 0
         while True:
             begin = time.perf_counter()
             pixels = self._retrieve() if self._capture.grab() else None
-            if pixels is None:
-                break
+            if pixels is None:  # OpenCV does not say whether an image is damaged or the file at its end
+                damaged += 1
+                if damaged > MAX_DAMAGED:
+                    break
+                continue
+            damaged = 0
             capture_ms = (time.perf_counter() - begin) * 1000
             last = self._time(last)
             yield Image(last, pixels, capture_ms)

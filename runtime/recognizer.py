@@ -137,6 +137,8 @@ class Recognizer:
                     f"the stream has {person.keypoints.shape[1]} coordinates per joint, and the model needs {channels}"
                 )
             keypoints, _ = self._mappings[frame.layout].apply(person.keypoints[:, :channels], person.scores)
+            if not np.isfinite(keypoints).all(axis=-1).any():
+                continue  # a person of whom nothing is seen is not there
             window = self._windows.get(person.id)
             if window is None:
                 window = PersonWindow(self._manifest.window, self._layout.bones)

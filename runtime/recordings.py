@@ -36,6 +36,8 @@ class RecordingSource:
 
     def __enter__(self) -> Self:
         if self._path is None:
+            if sys.stdin is None:
+                raise SourceError("standard input is closed: pipe a recording into it, or name a source")
             self._file = sys.stdin
             return self
         try:

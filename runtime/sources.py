@@ -24,6 +24,7 @@ __all__ = ["open_source"]
 
 RECORDING_SUFFIXES = (".jsonl", ".ndjson")
 MAX_SYNTHETIC = 1e6
+MAX_CAMERA = 2**31 - 1  # what OpenCV can take
 """Largest number that a synthetic source takes: 11 days of seconds."""
 
 
@@ -44,7 +45,7 @@ def open_source(name: str, *, speed: float | None = None) -> Source:
     if scheme == "camera":
         if speed is not None:
             raise UsageError("a camera has its own pace: leave the speed out")
-        if not rest.isdigit():
+        if not rest.isdecimal() or int(rest) > MAX_CAMERA:
             raise UsageError(f"{name!r} names no camera: write camera:0 for the first one")
         return _with_pose(CameraImages(int(rest)))
     source = _replay(name, scheme, rest)

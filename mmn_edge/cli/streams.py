@@ -7,7 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     """
 )
 @click.argument("source", required=False)
-@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
+@click.option("--camera", type=click.IntRange(0, 2**31 - 1), help="Short for the source camera:INDEX.")
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, also on a terminal.")
 @click.option(
@@ -120,6 +120,8 @@ def run(
                 summary.add(prediction)
                 sink.write(prediction)
         except KeyboardInterrupt:
+            if output is not None and not summary.predictions:
+                raise  # nothing to keep: an earlier output file stays
             summary.interrupted = True
         except (SourceError, DataError) as error:
             if not summary.predictions:
@@ -152,7 +154,7 @@ def run(
     """
 )
 @click.argument("source", required=False)
-@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
+@click.option("--camera", type=click.IntRange(0, 2**31 - 1), help="Short for the source camera:INDEX.")
 @click.option(
     "-o",
     "--output",
@@ -178,19 +180,29 @@ def record(source: str | None, camera: int | None, output: Path, duration: float
     stream = open_source(name)
     _keep_apart(name, output)
     frames, failure = 0, None
+    status = Console(stderr=True).status("recording, Ctrl-C to stop")
     with stream, atomic_file(output) as partial, partial.open("w", encoding="utf-8") as file:
+        with suppress(OSError):
+            status.start()
         try:
-            with Console(stderr=True).status("recording, Ctrl-C to stop") as status:
-                for observation in _limited(stream, duration):
-                    file.write(recording.format_frame(observation.frame) + "\n")
-                    frames += 1
+            for observation in _limited(stream, duration):
+                file.write(recording.format_frame(observation.frame) + "\n")
+                frames += 1
+                with suppress(OSError):
                     status.update(f"recorded {frames} frames, {observation.frame.time:.1f} s, Ctrl-C to stop")
+            if not frames:
+                raise SourceError(f"no frame came from {name}, so nothing was written")
         except KeyboardInterrupt:
-            click.echo("stopped", err=True)
+            if not frames:
+                raise  # nothing to keep: an earlier output file stays
         except (SourceError, DataError) as error:
             if not frames:
                 raise
             failure = error
+        finally:
+            # A terminal that was closed takes no more text: no reason to lose the recording.
+            with suppress(OSError):
+                status.stop()
     click.echo(f"wrote {output}: {frames} frames", err=True)
     if failure is not None:
         raise failure
@@ -204,11 +216,13 @@ class _Summary:
         self.predictions = 0
         self.interrupted = False
         self._latencies: dict[str, deque[float]] = {}
-        self._began = time.perf_counter()
+        self._began: float | None = None
 
     def watch(self, observations: Iterable[Observation], sink: Sink) -> Iterator[Observation]:
         """Count frames on their way, and tell the sink how late it is."""
         for observation in observations:
+            if self._began is None:
+                self._began = time.perf_counter()
             self.frames += 1
             sink.advance(observation.frame.time)
             yield observation
@@ -223,7 +237,7 @@ class _Summary:
         """A few lines for standard error."""
         from mmn_edge.runtime.profiler import percentiles
 
-        spent = time.perf_counter() - self._began
+        spent = 0.0 if self._began is None else time.perf_counter() - self._began
         lines = [f"{self.frames} frames, {self.predictions} predictions in {spent:.1f} s"]
         if self._latencies:
             lines.append(f"{'latency, ms':12} {'p50':>8} {'p90':>8} {'p99':>8}")
@@ -242,7 +256,13 @@ def _source_name(source: str | None, camera: int | None) -> str:
 
 def _keep_apart(source: str, output: Path | None) -> None:
     """Refuse to write over what is read, however the two are spelled."""
-    if output is not None and output.exists() and Path(source).exists() and output.samefile(source):
+    if output is None or not output.is_file():
+        return
+    try:
+        read = os.fstat(sys.stdin.fileno()) if source == "-" else Path(source).stat()
+    except (OSError, ValueError, AttributeError):  # no file, or a standard input that is none
+        return
+    if os.path.samestat(read, output.stat()):
         raise UsageError(f"{output} is both source and output: name another file to write")
 
 

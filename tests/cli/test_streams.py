@@ -1,4 +1,6 @@
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -168,7 +170,34 @@ def test_record_does_not_overwrite_before_it_has_anything(tmp_path: Path) -> Non
     target.write_text("precious")
     assert isinstance(invoke("record", source, "-o", target).exception, DataError)
     assert target.read_text() == "precious"
+    source.write_text("")
+    result = invoke("record", source, "-o", target)
+    assert isinstance(result.exception, SourceError)
+    assert "no frame came" in str(result.exception)
     assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize("command", ["record", "run"])
+def test_ctrl_c_before_anything_came_leaves_an_earlier_output(command: str, small_bundle: Path, tmp_path: Path) -> None:
+    target = tmp_path / "r.jsonl"
+    target.write_text("precious")
+    model = ["-m", str(small_bundle)] if command == "run" else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmn_edge", command, *model, "-", "-o", str(target)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 30
+    while not partial(target, process).exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, message = process.communicate(timeout=30)
+    assert process.returncode == 130, message
+    assert target.read_text() == "precious"
+    assert not partial(target, process).exists()
 
 
 def test_the_source_is_not_written_over(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
@@ -180,13 +209,25 @@ def test_the_source_is_not_written_over(small_bundle: Path, session_file: Path, 
         result = invoke(*command)
         assert isinstance(result.exception, UsageError)
         assert "both source and output" in str(result.exception)
+    command = [sys.executable, "-m", "mmn_edge", "record", "-", "-o", str(elsewhere)]
+    with source.open() as file:
+        ended = subprocess.run(command, stdin=file, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 2
+    assert "both source and output" in ended.stderr
     assert source.read_bytes() == session_file.read_bytes()
 
 
-def endless_recording(target: Path, *launcher: str) -> subprocess.Popen[str]:
+def test_a_device_or_pipe_is_written_to(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mmn_edge", "record", "synthetic:seconds=1", "-o", "/dev/stdout"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) > 20
+
+
+def endless_recording(target: Path, *launcher: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
     """A recording of standard input that goes on for ever, as a sensor's does; 40 frames have come."""
     command = [*launcher, sys.executable, "-m", "mmn_edge", "record", "-", "-o", str(target)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdin is not None
     for frame in list(synthetic.script(12.0, 1).frames())[:40]:
         process.stdin.write(recording.format_frame(frame) + "\n")
@@ -213,6 +254,17 @@ def test_a_recording_that_is_told_to_end_is_kept(number: signal.Signals, tmp_pat
     assert process.returncode == 0, message
     assert len(target.read_text().splitlines()) == 40
     assert not partial(target, process).exists()
+
+
+def test_a_terminal_that_takes_no_more_text_loses_no_recording(tmp_path: Path) -> None:
+    target = tmp_path / "r.jsonl"
+    ours, theirs = pty.openpty()
+    process = endless_recording(target, stderr=theirs)
+    os.close(theirs)
+    os.close(ours)  # from here on every word to the terminal is an input/output error
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert len(target.read_text().splitlines()) == 40
 
 
 def test_a_closed_terminal_does_not_end_what_nohup_started(tmp_path: Path) -> None:

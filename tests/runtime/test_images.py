@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,19 @@ def test_truncated_video_yields_its_readable_images(tmp_path: Path) -> None:
     assert [image.time for image in images] == [original.time for original in originals]
     for image, original in zip(images[:-1], originals[:-1], strict=True):  # The last one is cut in the middle.
         np.testing.assert_array_equal(image.pixels, original.pixels)
+
+
+def test_a_damaged_image_is_left_out(video: Path) -> None:
+    content = bytearray(video.read_bytes())
+    starts = [found.end() for found in re.finditer(rb"00dc....", bytes(content), re.DOTALL)]
+    first = starts[6]  # the header has the same letters
+    length = int.from_bytes(content[first - 4 : first], "little")
+    content[first : first + length] = bytes(length)
+    video.write_bytes(content)
+    with VideoImages(video) as source:
+        images = list(source)
+    assert len(images) == COUNT - 1
+    assert images[-1].time == pytest.approx((COUNT - 1) / RATE, abs=1e-6)
 
 
 def test_video_without_a_readable_image(video: Path) -> None:

@@ -98,6 +98,22 @@ def test_a_person_who_passes_by_at_the_end_gets_none(spy: tuple[Bundle, Spy]) ->
     assert [p.person for p in predictions] == [0]
 
 
+def test_a_person_of_whom_nothing_is_seen_is_not_there(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    observations = clip_observations(fps=32.0)
+    unseen = [
+        Observation(replace(o.frame, persons=(replace(p, keypoints=np.full_like(p.keypoints, np.nan)),)))
+        for o in observations
+        for p in o.frame.persons
+    ]
+    recognizer = Recognizer(bundle, backend)  # type: ignore[arg-type]
+    assert not list(recognizer.run(unseen))
+    hidden = [*observations[:16], *unseen[16:]]
+    (prediction,) = Recognizer(bundle, backend).run(hidden[:20])  # type: ignore[arg-type]
+    assert prediction.person == 0
+    assert not list(Recognizer(bundle, backend).run(hidden))  # type: ignore[arg-type]
+
+
 def test_other_layouts_are_mapped_or_refused(spy: tuple[Bundle, Spy]) -> None:
     bundle, backend = spy
     halpe = get("halpe136")

@@ -27,6 +27,8 @@ def test_the_grammar(tmp_path: Path) -> None:
         ("/", None, SourceError, "is not a file"),
         ("camera:x", None, UsageError, "camera:0"),
         ("camera:-1", None, UsageError, "camera:0"),
+        ("camera:\u00b2", None, UsageError, "camera:0"),
+        ("camera:99999999999", None, UsageError, "camera:0"),
         ("camera:0", 2.0, UsageError, "own pace"),
         ("synthetic:speed=2", None, UsageError, "malformed"),
         ("synthetic:seed=x", None, UsageError, "malformed"),
