@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmn_edge.clip_source import Clip, ClipEntry, ClipSource, make_clip
+from mmn_edge.clip_source import Clip, ClipEntry, ClipSource, is_withheld, make_clip
 from mmn_edge.errors import DataError
 from mmn_edge.pickles import load_pickle
 
@@ -42,8 +42,9 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
     entries: list[ClipEntry] = []
     listed: dict[str, tuple[str, ...]] = {}
     notes = []
-    for name in (split,) if split else pairs(path) or ("val",):
-        if split is None and len(pairs(path)) > 1 and _is_withheld(path / f"{name}_label.pkl"):
+    there = pairs(path)
+    for name in (split,) if split else there or ("val",):
+        if split is None and len(there) > 1 and _holds_no_labels(path / f"{name}_label.pkl"):
             notes.append(f"the labels of split {name} are not here: its clips can only be submitted")
             continue
         data, labels, twice = _pair(path, name)
@@ -65,13 +66,13 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
     return ClipSource(path, PAIRS, tuple(entries), listed, notes=tuple(notes))
 
 
-def _is_withheld(path: Path) -> bool:
+def _holds_no_labels(path: Path) -> bool:
     """Whether a label file is absent, or names clips without saying what they are."""
     if not path.exists():
         return True
     labels = load_pickle(path)
     return isinstance(labels, list) and all(
-        isinstance(entry, dict) and "file_name" in entry and entry.get("label") is None for entry in labels
+        isinstance(entry, dict) and "file_name" in entry and is_withheld(entry.get("label")) for entry in labels
     )
 
 

@@ -18,7 +18,7 @@ from mmn_edge import layouts
 from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.skeleton import FloatArray
 
-__all__ = ["Clip", "ClipEntry", "ClipSource", "class_index", "make_clip"]
+__all__ = ["Clip", "ClipEntry", "ClipSource", "class_index", "is_withheld", "make_clip"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,11 @@ def class_index(label: Any, class_names: tuple[str, ...] | None) -> int:
         return operator.index(label)
     except TypeError:
         raise ValueError(f"{label!r} is no label") from None
+
+
+def is_withheld(label: object) -> bool:
+    """Whether a label says nothing, as in a split that is only submitted: absent or negative."""
+    return label is None or (isinstance(label, int | np.integer) and bool(label < 0))
 
 
 def make_clip(

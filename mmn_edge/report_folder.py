@@ -20,20 +20,21 @@ DATA = "report.json"
 FILES = (DATA, "report.md", "report.html", "confusion.svg", "reliability.svg", "predictions.csv")
 
 
-def check_folder(path: Path, files: Collection[str] = FILES, family: str = FAMILY) -> None:
+def check_folder(path: Path, files: Collection[str] = FILES, family: str = FAMILY, data: str = DATA) -> None:
     """Refuse to write a report over anything but an earlier one.
 
     Args:
         path: The folder.
-        files: The names of a report's files; ``report.json`` is one of them.
+        files: The names of a report's files.
         family: What the ``schema`` of its data begins with.
+        data: The one of them that holds the data.
 
     Raises:
         UsageError: ``path`` is a file, or a folder that holds anything else.
     """
     if path.is_dir():
         others = sorted({entry.name for entry in path.iterdir()} - set(files))
-        if not any(path.iterdir()) or (not others and _is_report(path / DATA, family)):
+        if not any(path.iterdir()) or (not others and _is_report(path / data, family)):
             return
         what = f"holds {others[0]}" if others else "is no earlier report"
         raise UsageError(f"{path} {what}, so it was left alone: choose another folder with -o")

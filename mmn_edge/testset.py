@@ -12,7 +12,7 @@ import numpy as np
 from mmn_edge import clips as clip_files
 from mmn_edge import layouts, mappings
 from mmn_edge.architecture import Architecture
-from mmn_edge.clip_source import Clip, make_clip
+from mmn_edge.clip_source import Clip, is_withheld, make_clip
 from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.labels import Labels
 from mmn_edge.layouts import Layout
@@ -140,7 +140,7 @@ def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None)
     wanted = list(by_name) if names is None else [str(name) for name in names]
     if not path.is_dir() and names is not None:
         listed = [by_name[name] for name in wanted if name in by_name]
-    if not entries or not all(_is_withheld(entry.get("label")) for entry in listed):
+    if not entries or not all(is_withheld(entry.get("label")) for entry in listed):
         return None
     if absent := [name for name in wanted if name not in by_name]:
         raise DataError(f"{file} lacks {len(absent)} clips of split {split}, the first is {absent[0]}")
@@ -149,10 +149,6 @@ def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None)
         scores = None if path.is_dir() else by_name[name].get("keypoint_score")  # the authors' are not used
         clips.append(make_clip(f"{file}: clip {name}", name, 0, by_name[name].get("keypoint"), scores))
     return EvaluationSet(path, split, tuple(clips), None, _layout(path, content.get("layout"), layout), labelled=False)
-
-
-def _is_withheld(label: object) -> bool:
-    return label is None or (isinstance(label, int | np.integer) and bool(label < 0))
 
 
 def _layout(path: Path, own: str | None, named: str | None) -> str | None:

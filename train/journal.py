@@ -11,7 +11,9 @@ from typing import Any
 from mmn_edge.extras import require
 from mmn_edge.files import atomic_file
 
-__all__ = ["EpochResult", "Journal"]
+__all__ = ["LOG", "EpochResult", "Journal"]
+
+LOG = "log.csv"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Journal:
 
     def write(self, history: Sequence[EpochResult]) -> None:
         """Write all epochs so far, anew, because a resumed run may repeat one."""
-        with atomic_file(self._folder / "log.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        with atomic_file(self._folder / LOG) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, [entry.name for entry in fields(EpochResult)], lineterminator="\n")
             table.writeheader()
             table.writerows(asdict(result) for result in history)

@@ -33,7 +33,7 @@ from mmn_edge.train.data import (
     training_batches,
 )
 from mmn_edge.train.distribution import Processes
-from mmn_edge.train.journal import EpochResult, Journal
+from mmn_edge.train.journal import LOG, EpochResult, Journal
 from mmn_edge.train.objective import Objective
 from mmn_edge.train.optimizer import Optimizer
 from mmn_edge.train.precision import training_dtype
@@ -108,7 +108,7 @@ class Trainer:
         last = self.folder / LAST
         if resume:
             self._restore(last, state)
-        elif found := [name for name in (LAST, BEST, "log.csv") if (self.folder / name).exists()]:
+        elif found := [name for name in (LAST, BEST, LOG) if (self.folder / name).exists()]:
             further = "continue it with --resume" if found[0] == LAST else f"it cannot be continued without {LAST}"
             raise UsageError(f"{self.folder} holds a run ({found[0]}): {further}; or choose another folder with -o")
         self._loop(state, on_step, on_epoch)

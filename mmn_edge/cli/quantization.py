@@ -25,6 +25,9 @@ __all__ = ["quantize"]
 
 SHOWN = 12
 
+REPORT = ("sensitivity.json", "sensitivity.md", "sensitivity.svg")
+SCHEMA = "mmn-edge sensitivity report 1"
+
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
@@ -126,7 +129,9 @@ def quantize(
     if keep != "auto" and given("budget") is ParameterSource.COMMANDLINE:
         raise UsageError("--budget is what --keep auto may lose: give both")
     if report is not None:
-        _check_report(report)
+        from mmn_edge.report_folder import check_folder
+
+        check_folder(report, REPORT, SCHEMA, REPORT[0])
     require("torch", extra="train", purpose="Quantizing a checkpoint")
     import torch
 
@@ -225,22 +230,15 @@ def _print(found: Sensitivity, choice: Choice | None) -> None:
         console.print(table)
 
 
-REPORT = ("sensitivity.json", "sensitivity.md", "sensitivity.svg")
-
-
-def _check_report(folder: Path) -> None:
-    """Refuse to write a report into a folder that holds anything but an earlier one."""
-    if folder.is_dir():
-        names = {entry.name for entry in folder.iterdir()}
-        if names and (names - set(REPORT) or REPORT[0] not in names):
-            raise UsageError(f"{folder} holds something other than an earlier report: choose another with --report")
-
-
 def _write_report(folder: Path, found: Sensitivity, choice: Choice | None, *, title: str) -> None:
     from mmn_edge.cli.sensitivity_report import markdown, svg
     from mmn_edge.files import atomic_file
 
-    content: dict[str, Any] = {"sensitivity": found.to_dict(), "choice": choice.to_dict() if choice else None}
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "sensitivity": found.to_dict(),
+        "choice": choice.to_dict() if choice else None,
+    }
     texts = (
         json.dumps(content, indent=1) + "\n",
         markdown(found, choice, title=title),

@@ -51,7 +51,7 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     """
 )
 @click.argument("source", required=False)
-@click.option("--camera", type=click.IntRange(0, 2**31 - 1), help="Short for the source camera:INDEX.")
+@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, also on a terminal.")
 @click.option(
@@ -154,7 +154,7 @@ def run(
     """
 )
 @click.argument("source", required=False)
-@click.option("--camera", type=click.IntRange(0, 2**31 - 1), help="Short for the source camera:INDEX.")
+@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
 @click.option(
     "-o",
     "--output",

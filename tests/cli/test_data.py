@@ -78,7 +78,8 @@ def test_import_says_which_clips_are_in_no_split(tmp_path: Path, capsys: pytest.
     content = pickle.loads(one.read_bytes())
     content["split"] = {"train": ["0", "1"], "val": ["2", "3"]}
     one.write_bytes(pickle.dumps(content))
-    for entry in content.pop("split") and content["annotations"]:
+    del content["split"]
+    for entry in content["annotations"]:
         entry["frame_dir"] += "x"
     (tmp_path / "other.pkl").write_bytes(pickle.dumps(content))
     target = ("--from", "halpe136", "--to", "imigue", "-o", tmp_path / "out.pkl")

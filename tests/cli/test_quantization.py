@@ -97,6 +97,12 @@ def test_sensitivity_and_an_automatic_choice(checkpoint: Path, data: Path, tmp_p
     picture = ET.fromstring((folder / "sensitivity.svg").read_text())
     labels = [entry.text for entry in picture.iter("{http://www.w3.org/2000/svg}text")]
     assert {"scale 0 mapping", "head", "kept in float"} <= set(labels)
+    again = ("--sensitivity", "--report", folder, "--eval-clips", 12)
+    assert invoke("quantize", checkpoint, "--data", data, *again).exit_code == 0  # an earlier report is replaced
+    (folder / "sensitivity.json").write_text("{}")
+    result = invoke("quantize", checkpoint, "--data", data, *again)
+    assert isinstance(result.exception, UsageError)
+    assert "is no earlier report" in str(result.exception)
 
 
 def test_what_was_used_is_what_the_result_says(checkpoint: Path, data: Path, tmp_path: Path) -> None:
@@ -148,7 +154,11 @@ def test_what_cannot_be_is_said(checkpoint: Path, data: Path, shared: Path, tmp_
         ((checkpoint, "--data", data, "-o", data), UsageError, "is no checkpoint, so it was left alone"),
         ((checkpoint, "--data", data, "-o", target, "--eval-split", "test"), UsageError, "needs measurements"),
         ((checkpoint, "--data", data, "-o", target, "--budget", 1), UsageError, "--keep auto"),
-        ((checkpoint, "--data", data, "--sensitivity", "--report", data.parent), UsageError, "an earlier report"),
+        (
+            (checkpoint, "--data", data, "--sensitivity", "--report", data.parent),
+            UsageError,
+            "holds clips.pkl, so it was left alone",
+        ),
     ]:
         result = invoke("quantize", *arguments)
         assert type(result.exception) is kind, (arguments, result.exception)

@@ -9,7 +9,6 @@ import torch
 from mmn_edge import labels, layouts
 from mmn_edge.clips import Clip
 from mmn_edge.errors import DataError
-from mmn_edge.labels import Labels
 from mmn_edge.preprocess import Preprocessing, features
 from mmn_edge.train.data import (
     AnnotatedData,
@@ -59,13 +58,13 @@ def test_annotated_data(tmp_path: Path) -> None:
 
 def test_classes_of_a_preset_are_found_by_name(tmp_path: Path) -> None:
     path = annotations(tmp_path / "d.pkl", class_names=["Nodding", "waving", "shaking-body"])
-    names = Labels(("shaking body", "nodding", "turning around", "waving"))
+    names = labels.Labels(("shaking body", "nodding", "turning around", "waving"))
     source = AnnotatedData(path, UCLA, names, "train", "test")
     assert source.labels is names
     assert [clip.label for clip in source.epoch(0)] == [1, 3, 0, 1, 3, 0]
     assert [clip.label for clip in source.validation] == [1, 3, 0]
     with pytest.raises(DataError, match="1 classes that the model does not know: waving"):
-        AnnotatedData(path, UCLA, Labels(("shaking body", "nodding")), "train", "test")
+        AnnotatedData(path, UCLA, labels.Labels(("shaking body", "nodding")), "train", "test")
     numbered = annotations(tmp_path / "n.pkl", class_names=None)
     assert [clip.label for clip in AnnotatedData(numbered, UCLA, names, "train", "test").validation] == [0, 1, 2]
 
