@@ -10,10 +10,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["atomic_file", "atomic_folder", "sha256"]
+__all__ = ["LineFile", "atomic_file", "atomic_folder", "line_file", "sha256"]
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
@@ -33,9 +33,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; it takes the place of ``path`` when the block ends well.
 
     A link stays, and what it leads to is replaced. A device or pipe (``/dev/null``, a FIFO) cannot be replaced: it is
-    yielded itself. What a killed process left beside ``path`` is not touched: it may be all there is of a recording.
+    yielded itself. What a killed process left beside ``path`` is not touched: it may be all there is of something.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if _is_special(path):
         yield path  # as it is: what /dev/stdout leads to may have no name
         return
     path = path.resolve()
@@ -48,6 +48,85 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+class LineFile:
+    """A new text file of whole lines: a write that fails or is interrupted leaves the lines before it.
+
+    Args:
+        path: The file.
+        name: What errors call it.
+    """
+
+    def __init__(self, path: Path, name: Path) -> None:
+        self._file = path.open("wb", buffering=0)  # nothing is left to be written when it is closed
+        self._name = name
+        self._size = 0
+        self.lines = 0
+
+    def write(self, line: str) -> None:
+        """Write one line, which ends in a line break.
+
+        Raises:
+            OSError: The disk is full, or the reader of a pipe has gone.
+        """
+        data = line.encode()
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except BaseException as error:
+            with suppress(OSError):  # a pipe
+                self._file.truncate(self._size)
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, str(self._name)) from error
+            raise
+        self._size += len(data)
+        self.lines += 1
+
+    def flush(self) -> None:
+        """Nothing to do: a line is written at once."""
+
+    def close(self, *, sync: bool = False) -> None:
+        """Close it, and with ``sync`` wait until it is on the disk."""
+        try:
+            if sync:
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+
+
+@contextmanager
+def line_file(path: Path) -> Iterator[LineFile]:
+    """Yield a file of lines that grows beside ``path``; it takes the place of ``path`` however the block ends.
+
+    For what cannot be had again, such as a recording. A block that ends badly without a line leaves an earlier file at
+    ``path`` as it was. Links, devices and pipes are treated as by :func:`atomic_file`.
+    """
+    if _is_special(path):
+        file = LineFile(path, path)
+        try:
+            yield file
+        finally:
+            file.close()
+        return
+    target = path.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(target)
+    file = LineFile(partial, path)
+    ended = False
+    try:
+        yield file
+        ended = True
+    finally:
+        # A second Ctrl-C here leaves the partial file, and so all that was written.
+        try:
+            file.close(sync=ended)
+        finally:
+            if ended or file.lines:
+                partial.replace(target)
+            else:
+                partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -73,6 +152,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_special(path: Path) -> bool:
+    """True for devices and pipes."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _partial(path: Path) -> Path:

@@ -30,6 +30,11 @@ class Window:
         if self.frames < 1:
             raise UsageError(f"a window of {self.frames} frames makes no sense: it must be at least 1")
 
+    @property
+    def max_gap(self) -> float:
+        """Seconds that a person may go unseen and still be taken for the same movement: half a window."""
+        return self.seconds / 2
+
 
 @dataclass(frozen=True)
 class Preset:

@@ -107,23 +107,23 @@ class Recognizer:
         began = time.perf_counter()
         frame = observation.frame
         due = self._push(frame)
-        return self._predict(frame.time, due, observation.latency_ms, began)
+        return self._predict(due, observation.latency_ms, began)
 
     def run(self, observations: Iterable[Observation]) -> Iterator[Prediction]:
         """Predictions of a whole stream; where it is shorter than a window, one for each person at its end."""
-        last, predicted = 0.0, False
+        predicted = False
         for observation in observations:
-            last = observation.frame.time
             for prediction in self.feed(observation):
                 predicted = True
                 yield prediction
         if not predicted:
             short = [(person, window) for person, window in self._windows.items() if window.unfinished()]
-            yield from self._predict(last, short, {}, time.perf_counter())
+            yield from self._predict(short, {}, time.perf_counter())
 
     def _push(self, frame: Frame) -> list[tuple[int, PersonWindow]]:
         """Add a frame to the windows of its persons; returns those that are due."""
-        gone = [key for key, w in self._windows.items() if frame.time - w.last_seen > w.max_gap]
+        longest = self._manifest.window.max_gap
+        gone = [key for key, window in self._windows.items() if frame.time - window.last_seen > longest]
         for key in gone:
             del self._windows[key]
         if not frame.persons:
@@ -148,20 +148,20 @@ class Recognizer:
         return due
 
     def _predict(
-        self, now: float, due: list[tuple[int, PersonWindow]], earlier: Mapping[str, float], began: float
+        self, due: list[tuple[int, PersonWindow]], earlier: Mapping[str, float], began: float
     ) -> list[Prediction]:
-        cuts = [(person, cut) for person, window in due if (cut := window.cut()) is not None]
+        cuts = [(person, window.last_seen, cut) for person, window in due if (cut := window.cut()) is not None]
         if not cuts:
             return []
-        inputs = self._inputs(np.stack([cut for _, cut in cuts]))
+        inputs = self._inputs(np.stack([cut for _, _, cut in cuts]))
         prepared = time.perf_counter()
         output = self._backend.run(inputs)
         done = time.perf_counter()
         latency = {**earlier, "prepare": (prepared - began) * 1e3, "infer": (done - prepared) * 1e3}
         latency["total"] = sum(latency.values())
         return [
-            self._prediction(now, person, probabilities, latency)
-            for (person, _), probabilities in zip(cuts, output.probabilities, strict=True)
+            self._prediction(last_seen, person, probabilities, latency)
+            for (person, last_seen, _), probabilities in zip(cuts, output.probabilities, strict=True)
         ]
 
     def _inputs(self, windows: FloatArray) -> dict[str, FloatArray]:
@@ -176,8 +176,8 @@ class Recognizer:
         return {"features": np.stack([x for x, _ in pairs]), "index_t": np.stack([t for _, t in pairs])}
 
     def _prediction(
-        self, now: float, person: int, probabilities: FloatArray, latency: Mapping[str, float]
+        self, last_seen: float, person: int, probabilities: FloatArray, latency: Mapping[str, float]
     ) -> Prediction:
         best = np.argsort(-probabilities, kind="stable")[:TOP]
         top = tuple((self._labels.classes[i], float(probabilities[i])) for i in best)
-        return Prediction(now, person, top[0][0], top[0][1], self._labels.group_of(int(best[0])), top, latency)
+        return Prediction(last_seen, person, top[0][0], top[0][1], self._labels.group_of(int(best[0])), top, latency)

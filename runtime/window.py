@@ -40,17 +40,12 @@ class PersonWindow:
 
     @property
     def last_seen(self) -> float:
-        """Time of the newest frame."""
+        """Time of the newest frame, seconds."""
         return self._times[-1]
-
-    @property
-    def max_gap(self) -> float:
-        """Seconds that a person may go unseen and still be taken for the same movement."""
-        return self._window.seconds / 2
 
     def push(self, time: float, keypoints: FloatArray) -> bool:
         """Add a frame ``(V, C)``, NaN where a joint was not seen; True if a prediction is due now."""
-        if self._times and time - self.last_seen > self.max_gap:
+        if self._times and time - self.last_seen > self._window.max_gap:
             self._times.clear()
             self._keypoints.clear()
         if not self._times:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from filelock import FileLock
 
 from mmn_edge import labels, presets
 from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle, write_bundle
+from mmn_edge.convert import conversion
 from mmn_edge.convert.conversion import convert
 from mmn_edge.convert.deploy import merged_sites
 from mmn_edge.convert.exporter import save_onnx
@@ -60,9 +63,34 @@ def clip() -> FloatArray:
     return rng.normal(300, 40, (50, 22, 2)).cumsum(axis=0).astype(np.float32)
 
 
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
 @pytest.fixture(scope="session")
-def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Has a file or folder made by the first of the session's worker processes that asks for its name."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def path(name: str, make: Callable[[Path], object]) -> Path:
+        target = root / "once" / name.replace(".", "-") / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{target.parent}.lock"):
+            if not target.exists():
+                make(target)
+        return target
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(once: Once) -> Path:
     """A small untrained model of the synthetic classes, in the format that ``mmn-edge train`` writes."""
+    return once("small.pt", _make_small_checkpoint)
+
+
+def _make_small_checkpoint(path: Path) -> None:
     torch.manual_seed(0)
     preset = presets.get("synthetic")
     names = labels.get("synthetic")
@@ -78,29 +106,37 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "stream": "joint",
         "options": {"num_people": 1, "global_pool": "avg"},
     }
-    path = tmp_path_factory.mktemp("checkpoint") / "small.pt"
     torch.save({"model": network.state_dict(), "description": description}, path)
-    return path
 
 
 @pytest.fixture(scope="session")
-def small_bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_bundle(small_checkpoint: Path, once: Once) -> Path:
     """The bundle of ``small_checkpoint``, fed with keypoints."""
-    return convert(small_checkpoint, tmp_path_factory.mktemp("keypoints") / "small.bundle").bundle.path
+    return once("small.bundle", lambda target: convert(small_checkpoint, target))
+
+
+@pytest.fixture
+def traced(small_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``small_checkpoint`` was traced for ``small_bundle``: a test of what comes after need not wait for it again."""
+    model = str(Bundle.open(small_bundle).model())
+    monkeypatch.setattr(conversion, "export_onnx", lambda *arguments: onnx.load(model))
 
 
 @pytest.fixture(scope="session")
-def small_features_bundle(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_features_bundle(small_checkpoint: Path, once: Once) -> Path:
     """The same model, fed with features."""
-    target = tmp_path_factory.mktemp("features") / "small.bundle"
-    return convert(small_checkpoint, target, input_kind="features").bundle.path
+    return once("small_features.bundle", lambda target: convert(small_checkpoint, target, input_kind="features"))
 
 
 @pytest.fixture(scope="session")
-def small_precisions(small_checkpoint: Path, small_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_precisions(small_checkpoint: Path, small_bundle: Path, once: Once) -> Path:
     """``small_bundle`` with an fp16 and an int8 model, derived as a conversion derives them, without another trace."""
-    bundle = Bundle.open(small_bundle)
-    network = build_network(read_checkpoint(small_checkpoint)[0], {"num_people": 1, "global_pool": "avg"})
+    return once("small_precisions.bundle", lambda target: _make_precisions(small_checkpoint, small_bundle, target))
+
+
+def _make_precisions(checkpoint: Path, plain_bundle: Path, target: Path) -> None:
+    bundle = Bundle.open(plain_bundle)
+    network = build_network(read_checkpoint(checkpoint)[0], {"num_people": 1, "global_pool": "avg"})
     kept = {*default_kept(network), *merged_sites(network)}
     quantize(network, kept)
     preprocessing = bundle.manifest.preprocessing
@@ -108,11 +144,9 @@ def small_precisions(small_checkpoint: Path, small_bundle: Path, tmp_path_factor
     features = as_features(sample_windows(network.arch), preprocessing, 1)
     calibrate(network, [[torch.from_numpy(x) for x in features.values()]])
     plain = onnx.load(str(bundle.model()))
-    target = tmp_path_factory.mktemp("precisions") / "small.bundle"
     models = {"fp32": plain, "fp16": halved(plain), "int8": quantized(plain, quantized_layers(network))}
     with write_bundle(target) as writer:
         for precision, model in models.items():
             save_onnx(model, writer.folder / f"model.{precision}.onnx")
         files = {precision: f"model.{precision}.onnx" for precision in models}
         writer.finish(replace(bundle.manifest, models=files, quantization={"kept": sorted(kept)}))
-    return target

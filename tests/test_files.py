@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from mmn_edge import files
-from mmn_edge.files import atomic_file, atomic_folder, sha256
+from mmn_edge.files import LineFile, atomic_file, atomic_folder, line_file, sha256
 
 Atomic = Callable[[Path], AbstractContextManager[Path]]
 
@@ -199,3 +202,87 @@ def test_atomic_folder_without_exchange_renames_twice(tmp_path: Path, monkeypatc
         (folder / "b").write_text("new", encoding="utf-8")
     assert content(path) == {"b": "new"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file may have more than 100 bytes, which fails as a full disk does."""
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_lines_take_the_place_of_an_earlier_file_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("before")
+    with line_file(path) as file:
+        file.write("ä\n")
+        file.flush()
+        file.write("b\n")
+        assert path.read_text() == "before"
+    assert file.lines == 2
+    assert content(tmp_path) == {"a.jsonl": "ä\nb\n"}
+    with line_file(path):
+        pass
+    assert content(tmp_path) == {"a.jsonl": ""}
+
+
+def interrupted_after_a_line(path: Path, kind: type[BaseException]) -> None:
+    with line_file(path) as file:
+        file.write("1\n")
+        raise kind
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, ValueError, SystemExit])
+def test_lines_are_kept_whatever_ends_the_block(kind: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("before")
+    with pytest.raises(kind), line_file(path):
+        raise kind
+    assert content(tmp_path) == {"a.jsonl": "before"}
+    with pytest.raises(kind):
+        interrupted_after_a_line(path, kind)
+    assert content(tmp_path) == {"a.jsonl": "1\n"}
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_a_full_disk_leaves_the_lines_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with line_file(path) as file:
+        for number in range(12):
+            file.write(f"line {number}\n")
+        for _ in range(2):
+            with pytest.raises(OSError, match=re.escape(str(path))) as caught:
+                file.write("a line that is too long by half a line\n")
+            assert caught.value.errno == errno.EFBIG
+    assert file.lines == 12
+    assert path.read_text() == "".join(f"line {number}\n" for number in range(12))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_a_second_interruption_loses_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close = LineFile.close
+
+    def interrupted(self: LineFile, **options: bool) -> None:
+        close(self)
+        raise KeyboardInterrupt
+
+    path = tmp_path / "a.jsonl"
+    monkeypatch.setattr(LineFile, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_after_a_line(path, KeyboardInterrupt)
+    assert path.read_text() == "1\n"
+
+
+def test_lines_go_through_a_pipe_whose_reader_may_leave(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with line_file(path) as file:
+        file.write("1\n")
+        assert os.read(reader, 10) == b"1\n"
+        os.close(reader)
+        with pytest.raises(BrokenPipeError):
+            file.write("2\n")
+    assert path.is_fifo()

@@ -18,6 +18,7 @@ from mmn_edge.cli.options import backend_option, find_bundle, model_option, prec
 from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from mmn_edge.presets import Window
     from mmn_edge.runtime.recognizer import Prediction
     from mmn_edge.runtime.sink import Sink
     from mmn_edge.runtime.source import Observation
@@ -106,14 +107,13 @@ def run(
         opened = stack.enter_context(stream)
         sink: Sink
         if output is not None:
-            from mmn_edge.files import atomic_file
+            from mmn_edge.files import line_file
 
-            partial = stack.enter_context(atomic_file(output))
-            sink = JsonLinesSink(stack.enter_context(partial.open("w", encoding="utf-8")))
+            sink = JsonLinesSink(stack.enter_context(line_file(output)))
         elif as_json or not sys.stdout.isatty():
             sink = JsonLinesSink(sys.stdout)
         else:
-            sink = TableSink()
+            sink = TableSink(stride=bundle.manifest.window.stride)
         stack.enter_context(sink)
         try:
             for prediction in recognizer.run(summary.watch(_limited(opened, duration), sink)):
@@ -123,15 +123,15 @@ def run(
             if output is not None and not summary.predictions:
                 raise  # nothing to keep: an earlier output file stays
             summary.interrupted = True
-        except (SourceError, DataError) as error:
-            if not summary.predictions:
-                raise  # nothing to keep: an earlier output file stays
-            failure = error  # raised below: what was predicted until now is kept
         except BrokenPipeError:
             # The reader has gone, as in `mmn-edge run ... | head`: no error. Nothing is left to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
-    click.echo(summary.text(), err=True)
+        except (SourceError, DataError, OSError) as error:
+            if not summary.predictions:
+                raise  # nothing to keep: an earlier output file stays
+            failure = error  # raised below, after the summary of what was predicted until now
+    click.echo(summary.text(bundle.manifest.window), err=True)
     if failure is not None:
         raise failure
     if summary.interrupted:
@@ -144,7 +144,7 @@ def run(
     {SOURCE_HELP}
 
     The recording (JSON Lines, one frame a line, see docs/recordings.md) gives the same predictions as the session
-    itself. What was recorded until the source failed or Ctrl-C is kept.
+    itself. What was recorded until the source failed, the disk was full or Ctrl-C is kept.
 
     \b
     Examples:
@@ -173,37 +173,36 @@ def record(source: str | None, camera: int | None, output: Path, duration: float
     from rich.console import Console
 
     from mmn_edge import recording
-    from mmn_edge.files import atomic_file
+    from mmn_edge.files import line_file
     from mmn_edge.runtime.sources import open_source
 
     name = _source_name(source, camera)
     stream = open_source(name)
     _keep_apart(name, output)
-    frames, failure = 0, None
+    failure = None
     status = Console(stderr=True).status("recording, Ctrl-C to stop")
-    with stream, atomic_file(output) as partial, partial.open("w", encoding="utf-8") as file:
+    with stream, line_file(output) as file:
         with suppress(OSError):
             status.start()
         try:
             for observation in _limited(stream, duration):
                 file.write(recording.format_frame(observation.frame) + "\n")
-                frames += 1
                 with suppress(OSError):
-                    status.update(f"recorded {frames} frames, {observation.frame.time:.1f} s, Ctrl-C to stop")
-            if not frames:
+                    status.update(f"recorded {file.lines} frames, {observation.frame.time:.1f} s, Ctrl-C to stop")
+            if not file.lines:
                 raise SourceError(f"no frame came from {name}, so nothing was written")
         except KeyboardInterrupt:
-            if not frames:
+            if not file.lines:
                 raise  # nothing to keep: an earlier output file stays
-        except (SourceError, DataError) as error:
-            if not frames:
+        except (SourceError, DataError, OSError) as error:
+            if not file.lines:
                 raise
             failure = error
         finally:
             # A terminal that was closed takes no more text: no reason to lose the recording.
             with suppress(OSError):
                 status.stop()
-    click.echo(f"wrote {output}: {frames} frames", err=True)
+    click.echo(f"wrote {output}: {file.lines} frames", err=True)
     if failure is not None:
         raise failure
 
@@ -215,6 +214,8 @@ class _Summary:
         self.frames = 0
         self.predictions = 0
         self.interrupted = False
+        self._seen = 0
+        self._first_seen = self._last_seen = 0.0
         self._latencies: dict[str, deque[float]] = {}
         self._began: float | None = None
 
@@ -224,6 +225,11 @@ class _Summary:
             if self._began is None:
                 self._began = time.perf_counter()
             self.frames += 1
+            if observation.frame.persons:
+                self._last_seen = observation.frame.time
+                if not self._seen:
+                    self._first_seen = self._last_seen
+                self._seen += 1
             sink.advance(observation.frame.time)
             yield observation
 
@@ -233,7 +239,7 @@ class _Summary:
         for stage, ms in prediction.latency_ms.items():
             self._latencies.setdefault(stage, deque(maxlen=LATENCIES_KEPT)).append(ms)
 
-    def text(self) -> str:
+    def text(self, window: Window) -> str:
         """A few lines for standard error."""
         from mmn_edge.runtime.profiler import percentiles
 
@@ -244,8 +250,20 @@ class _Summary:
         for stage, values in self._latencies.items():
             lines.append(f"{stage:12} " + " ".join(f"{p:8.2f}" for p in percentiles(values)))
         if not self.predictions:
-            lines.append("nobody was seen for a whole window, so there was nothing to predict")
+            lines.append(f"{self._nothing(window)}, so there was nothing to predict")
         return "\n".join(lines)
+
+    def _nothing(self, window: Window) -> str:
+        """Why nothing was predicted."""
+        if not self._seen:
+            return "nobody was seen"
+        apart = (self._last_seen - self._first_seen) / max(self._seen - 1, 1)
+        if apart > window.max_gap:
+            return (
+                f"frames were {apart:g} s apart, and a window of {window.seconds:g} s is for frames at most "
+                f"{window.max_gap:g} s apart (time stamps are in seconds)"
+            )
+        return "nobody was seen for a whole window"
 
 
 def _source_name(source: str | None, camera: int | None) -> str:

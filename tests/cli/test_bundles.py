@@ -14,6 +14,7 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
+@pytest.mark.usefixtures("traced")
 def test_convert_writes_beside_the_checkpoint_by_default(small_checkpoint: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "model.pt"
     checkpoint.write_bytes(small_checkpoint.read_bytes())

@@ -1,10 +1,13 @@
 import json
 import os
 import pty
+import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +178,65 @@ def test_record_does_not_overwrite_before_it_has_anything(tmp_path: Path) -> Non
     assert isinstance(result.exception, SourceError)
     assert "no frame came" in str(result.exception)
     assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize("command", ["record", "run"])
+def test_a_full_disk_keeps_what_was_written(
+    command: str, small_bundle: Path, session_file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "r.jsonl"
+    model = ["-m", str(small_bundle)] if command == "run" else []
+    blocks = {"record": 64, "run": 1}[command]  # a file may have so many KiB, and has one line more than fit
+    line = f"ulimit -f {blocks}; exec " + shlex.join(
+        [sys.executable, "-m", "mmn_edge", command, *model, str(session_file), "-o", str(target)]
+    )
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"the system refused {target}: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    written = target.read_text()
+    assert written.endswith("\n")
+    whole = tmp_path / "whole.jsonl"
+    assert invoke(command, *model, session_file, "-o", whole).exit_code == 0
+    kept = predictions(written) if command == "run" else written.splitlines()
+    expected = predictions(whole.read_text()) if command == "run" else whole.read_text().splitlines()
+    assert 0 < len(kept) < len(expected)
+    assert kept == expected[: len(kept)]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_two_signals_at_once_lose_no_frame(tmp_path: Path) -> None:
+    target = tmp_path / "r.jsonl"
+    process = endless_recording(target)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    left = target if target.exists() else partial(target, process)
+    assert len(left.read_text().splitlines()) == 40
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "message"),
+    [
+        (33.3, 40, r"frames were 33\.3 s apart, and a window of 2 s is for frames at most 1 s apart"),
+        (0.033, 1, "nobody was seen for a whole window"),
+        (0.033, 0, "nobody was seen, so there was nothing"),
+    ],
+)
+def test_why_nothing_was_predicted_is_said(
+    step: float, count: int, message: str, small_bundle: Path, tmp_path: Path
+) -> None:
+    frames = list(synthetic.script(12.0, 1).frames())[:40]
+    lines = [
+        recording.format_frame(replace(frame, time=index * step, persons=frame.persons if index < count else ()))
+        for index, frame in enumerate(frames)
+    ]
+    path = tmp_path / "s.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    result = invoke("run", "-m", small_bundle, path)
+    assert result.exit_code == 0
+    assert re.search(message, result.stderr)
 
 
 @pytest.mark.parametrize("command", ["record", "run"])

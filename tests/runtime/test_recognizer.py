@@ -88,6 +88,15 @@ def test_a_stream_shorter_than_a_window_gives_one_prediction(spy: tuple[Bundle, 
     assert len(predictions) == 1
 
 
+def test_at_the_end_of_a_short_stream_each_has_the_time_when_he_was_last_seen(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    first, second = clip_observations(person=3)[:15], clip_observations(person=8)[:20]
+    persons = [(*a.frame.persons, *b.frame.persons) for a, b in zip(first, second, strict=False)]
+    both = [Observation(replace(o.frame, persons=p)) for o, p in zip(first, persons, strict=True)]
+    predictions = list(Recognizer(bundle, backend).run([*both, *second[15:]]))  # type: ignore[arg-type]
+    assert {p.person: p.time for p in predictions} == {3: first[-1].frame.time, 8: second[-1].frame.time}
+
+
 def test_a_person_who_passes_by_at_the_end_gets_none(spy: tuple[Bundle, Spy]) -> None:
     bundle, backend = spy
     observations = clip_observations(person=0)

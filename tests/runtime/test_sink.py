@@ -1,15 +1,17 @@
 import io
 import json
+import time
 
 import pytest
+import rich
 
 from mmn_edge.runtime.recognizer import Prediction
 from mmn_edge.runtime.sink import JsonLinesSink, TableSink
 
 
-def prediction(time: float, person: int = 0, label: str = "nodding") -> Prediction:
+def prediction(at: float, person: int = 0, label: str = "nodding") -> Prediction:
     top = ((label, 0.75), ("rest", 0.25))
-    return Prediction(time, person, label, 0.75, "head", top, {"prepare": 0.5, "infer": 2.0, "total": 2.5})
+    return Prediction(at, person, label, 0.75, "head", top, {"prepare": 0.5, "infer": 2.0, "total": 2.5})
 
 
 def test_json_lines() -> None:
@@ -51,3 +53,26 @@ def test_the_table_clears_when_everybody_has_left(capsys: pytest.CaptureFixture[
         sink.write(prediction(1.0))
         sink.advance(9.0)
     assert "waiting for somebody" in capsys.readouterr().out.split("micro-actions at 9.0 s")[-1]
+
+
+def test_the_tables_clock_moves_while_nobody_is_seen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, then
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(rich, "_console", None)  # it decides when it is made
+    with TableSink() as sink:
+        sink.advance(7.0)
+        until = time.monotonic() + 10
+        while "at 7.0 s: waiting for somebody" not in (shown := capsys.readouterr().out):
+            assert time.monotonic() < until, shown
+            time.sleep(0.1)
+
+
+def test_a_person_stays_until_the_next_prediction_is_late() -> None:
+    with TableSink(stride=10.0) as sink:
+        sink.write(prediction(10.0))
+        sink.advance(24.9)
+        assert sink._render().row_count == 2
+        sink.advance(25.0)
+        assert sink._render().row_count == 0
