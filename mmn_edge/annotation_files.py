@@ -45,7 +45,7 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
     there = pairs(path)
     for name in (split,) if split else there or ("val",):
         if split is None and len(there) > 1 and _holds_no_labels(path / f"{name}_label.pkl"):
-            notes.append(f"the labels of split {name} are not here: its clips can only be submitted")
+            notes.append(_withheld_note(name))
             continue
         data, labels, twice = _pair(path, name)
         if twice:
@@ -123,6 +123,7 @@ def open_pickle(path: Path) -> ClipSource:
     if layout is not None and not isinstance(layout, str):
         raise DataError(f'{path}: "layout" must name a skeleton layout, not {layout!r}')
     listed = _splits(path, content.get("split"))
+    withheld = _withheld(listed, found)
     member: dict[str, list[str]] = {}
     for split, names in listed.items():
         for name in dict.fromkeys(names):
@@ -131,9 +132,29 @@ def open_pickle(path: Path) -> ClipSource:
     entries = []
     for number, entry in enumerate(found):
         name = str(entry.get("frame_dir", f"annotation {number}"))
+        named_by = tuple(split for split in member.get(name, ()) if split not in withheld)
+        if name in member and not named_by:
+            continue
         read = partial(_read_annotation, path, name, entry, classes, layout)
-        entries.append(ClipEntry(name, tuple(member.get(name, ())), read, _frames(entry)))
-    return ClipSource(path, "annotation pickle", tuple(entries), listed, classes)
+        entries.append(ClipEntry(name, named_by, read, _frames(entry)))
+    labelled = {split: names for split, names in listed.items() if split not in withheld}
+    notes = tuple(_withheld_note(split) for split in listed if split in withheld)
+    return ClipSource(path, "annotation pickle", tuple(entries), labelled, classes, notes)
+
+
+def _withheld(listed: dict[str, tuple[str, ...]], entries: Sequence[dict[str, Any]]) -> set[str]:
+    """The splits of which no clip has a label, where others have some."""
+    labels = {str(entry.get("frame_dir")): entry.get("label") for entry in entries}
+    withheld = {
+        split
+        for split, names in listed.items()
+        if labels.keys() & names and all(is_withheld(labels[name]) for name in names if name in labels)
+    }
+    return withheld if len(withheld) < len(listed) else set()
+
+
+def _withheld_note(split: str) -> str:
+    return f"the labels of split {split} are not here: its clips can only be submitted"
 
 
 def _read_annotation(

@@ -120,6 +120,19 @@ def test_a_split_whose_labels_are_withheld_does_not_hide_the_others(tmp_path: Pa
         open_source(tmp_path)
 
 
+def test_a_split_without_labels_in_a_pickle_does_not_hide_the_others(save: Save) -> None:
+    entries = [annotation("a"), annotation("b", -1), annotation("c", None), annotation("d", -1)]
+    path = save({"annotations": entries, "split": {"train": ["a"], "val": ["a", "d"], "test": ["b", "c"]}})
+    source = open_source(path)
+    assert {name: len(source.of_split(name)) for name in source.splits} == {"train": 1, "val": 2}
+    assert [entry.name for entry in source.entries] == ["a", "d"]
+    assert source.notes == ("the labels of split test are not here: its clips can only be submitted",)
+    with pytest.raises(DataError, match="clip d"):
+        read_clips(path, "val")
+    alone = open_source(save({"annotations": entries[1:], "split": {"test": ["b", "c", "d"]}}))
+    assert len(alone.of_split("test")) == 3
+
+
 def test_an_annotation_that_comes_twice_is_pointed_out(tmp_path: Path) -> None:
     (tmp_path / "val_data.pkl").write_bytes(pickle.dumps({"annotations": [annotation(name) for name in "aab"]}))
     (tmp_path / "val_label.pkl").write_bytes(pickle.dumps([{"file_name": name, "label": 0} for name in "ab"]))
