@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmn_edge.clip_source import Clip, ClipEntry, ClipSource, is_withheld, make_clip
+from mmn_edge.clip_source import Clip, ClipEntry, ClipSource, is_withheld, make_clip, withheld_note
 from mmn_edge.errors import DataError
 from mmn_edge.pickles import load_pickle
 
@@ -45,7 +45,7 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
     there = pairs(path)
     for name in (split,) if split else there or ("val",):
         if split is None and len(there) > 1 and _holds_no_labels(path / f"{name}_label.pkl"):
-            notes.append(_withheld_note(name))
+            notes.append(withheld_note(name))
             continue
         data, labels, twice = _pair(path, name)
         if twice:
@@ -138,8 +138,9 @@ def open_pickle(path: Path) -> ClipSource:
         read = partial(_read_annotation, path, name, entry, classes, layout)
         entries.append(ClipEntry(name, named_by, read, _frames(entry)))
     labelled = {split: names for split, names in listed.items() if split not in withheld}
-    notes = tuple(_withheld_note(split) for split in listed if split in withheld)
-    return ClipSource(path, "annotation pickle", tuple(entries), labelled, classes, notes)
+    unlabelled = tuple(split for split in listed if split in withheld)
+    notes = tuple(map(withheld_note, unlabelled))
+    return ClipSource(path, "annotation pickle", tuple(entries), labelled, classes, notes, unlabelled)
 
 
 def _withheld(listed: dict[str, tuple[str, ...]], entries: Sequence[dict[str, Any]]) -> set[str]:
@@ -151,10 +152,6 @@ def _withheld(listed: dict[str, tuple[str, ...]], entries: Sequence[dict[str, An
         if labels.keys() & names and all(is_withheld(labels[name]) for name in names if name in labels)
     }
     return withheld if len(withheld) < len(listed) else set()
-
-
-def _withheld_note(split: str) -> str:
-    return f"the labels of split {split} are not here: its clips can only be submitted"
 
 
 def _read_annotation(

@@ -18,7 +18,7 @@ from mmn_edge import layouts
 from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.skeleton import FloatArray
 
-__all__ = ["Clip", "ClipEntry", "ClipSource", "class_index", "is_withheld", "make_clip"]
+__all__ = ["Clip", "ClipEntry", "ClipSource", "class_index", "is_withheld", "make_clip", "withheld_note"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class ClipSource:
         splits: For every split the names of the clips that it lists, also of those that are absent.
         class_names: Names of the classes where the data set holds them.
         notes: What is odd about its lists and stops nobody.
+        withheld: Splits whose clips have no labels, and are not among the others.
     """
 
     path: Path
@@ -74,15 +75,18 @@ class ClipSource:
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
     def of_split(self, split: str | None) -> tuple[ClipEntry, ...]:
         """The entries of one split; all where None.
 
         Raises:
-            DataError: There is no such split.
+            DataError: There is no such split, or it has no labels.
         """
         if split is None:
             return self.entries
+        if split in self.withheld:
+            raise DataError(f"{self.path}: {withheld_note(split)}, with mmn-edge evaluate --submission")
         if split not in self.splits:
             raise DataError(f"{self.path} has no split {split!r}: it has {', '.join(self.splits) or 'none'}")
         return tuple(entry for entry in self.entries if split in entry.splits)
@@ -119,6 +123,11 @@ def class_index(label: Any, class_names: tuple[str, ...] | None) -> int:
 def is_withheld(label: object) -> bool:
     """Whether a label says nothing, as in a split that is only submitted: absent or negative."""
     return label is None or (isinstance(label, int | np.integer) and bool(label < 0))
+
+
+def withheld_note(split: str) -> str:
+    """What is said of a split without labels."""
+    return f"the labels of split {split} are not here: its clips can only be submitted"
 
 
 def make_clip(

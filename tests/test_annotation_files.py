@@ -129,6 +129,8 @@ def test_a_split_without_labels_in_a_pickle_does_not_hide_the_others(save: Save)
     assert source.notes == ("the labels of split test are not here: its clips can only be submitted",)
     with pytest.raises(DataError, match="clip d"):
         read_clips(path, "val")
+    with pytest.raises(DataError, match=r"the labels of split test are not here: .* evaluate --submission"):
+        read_clips(path, "test")
     alone = open_source(save({"annotations": entries[1:], "split": {"test": ["b", "c", "d"]}}))
     assert len(alone.of_split("test")) == 3
 

@@ -216,7 +216,7 @@ def test_infinite_values_of_joints_that_were_not_seen(save: Save) -> None:
 
 
 def test_only_the_split_that_is_asked_for_must_be_whole(save: Save) -> None:
-    entries = [annotation(), annotation("b", label=-1)]
+    entries = [annotation(), annotation("b", label=1.5)]
     path = save({"annotations": entries, "split": {"train": ["a"], "test": ["b"], "none": ["c"]}})
     assert len(read_clips(path, "train").clips) == 1
     with pytest.raises(DataError, match="clip b"):
