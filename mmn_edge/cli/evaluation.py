@@ -15,6 +15,7 @@ from mmn_edge.cli.completion import among
 from mmn_edge.cli.options import backend_option
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.evaluation import BATCH, DEPLOYED, PROTOCOLS
+from mmn_edge.extras import require
 from mmn_edge.preprocess import STREAMS
 
 if TYPE_CHECKING:
@@ -135,6 +136,12 @@ def evaluate(
         raise UsageError("--fuse takes several models together: name at least two")
     if write and any(source.bundle is not None for source in sources):
         raise UsageError("--write is for checkpoints: convert carries their temperature into a bundle")
+    if write:
+        require("torch", extra="train", purpose="Evaluating a checkpoint")
+        from mmn_edge.network.classifier import check_temperature, write_temperature
+
+        for source in sources:
+            check_temperature(source.path)  # before the long work, and before any of them is changed
     if output is not None:
         report_folder.check_folder(output)
     if submission is not None:
@@ -174,8 +181,6 @@ def evaluate(
     else:
         _print(report)
     if write:
-        from mmn_edge.network.classifier import write_temperature
-
         for source, fit in zip(sources, report.fits, strict=True):
             write_temperature(source.path, fit.temperature, clips.described)
             click.echo(f"wrote temperature {fit.temperature:.4f} into {source.path}", err=True)

@@ -16,7 +16,7 @@ from mmn_edge.network.checkpoint import build_network, load_safely, read_checkpo
 from mmn_edge.network.quantization import split_state
 from mmn_edge.skeleton import FloatArray
 
-__all__ = ["open_checkpoint", "write_temperature"]
+__all__ = ["check_temperature", "open_checkpoint", "write_temperature"]
 
 
 def open_checkpoint(
@@ -65,6 +65,20 @@ def open_checkpoint(
     )
 
 
+def check_temperature(path: Path) -> dict[str, Any]:
+    """A checkpoint's content, if a temperature can be stored in it.
+
+    Raises:
+        CheckpointError: It has no description to store it in, or cannot be read.
+    """
+    content = load_safely(path)
+    if not isinstance(content, dict) or not isinstance(content.get("description"), dict):
+        raise CheckpointError(
+            f"{path} was not written by mmn-edge train and has no place for a temperature: nothing was written"
+        )
+    return content
+
+
 def write_temperature(path: Path, temperature: float, fitted_on: str) -> None:
     """Store a temperature in a checkpoint's description; all else, the weights above all, stays as it is.
 
@@ -77,11 +91,7 @@ def write_temperature(path: Path, temperature: float, fitted_on: str) -> None:
         CheckpointError: The checkpoint has no description to store it in, or cannot be read.
         MmnEdgeError: It cannot be written; the file is as it was.
     """
-    content = load_safely(path)
-    if not isinstance(content, dict) or not isinstance(content.get("description"), dict):
-        raise CheckpointError(
-            f"{path} was not written by mmn-edge train and has no place for a temperature: nothing was written"
-        )
+    content = check_temperature(path)
     description = {**content["description"], "temperature": float(temperature), "temperature_fitted_on": fitted_on}
     try:
         with atomic_file(path) as partial:

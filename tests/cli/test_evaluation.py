@@ -166,6 +166,18 @@ def test_a_temperature_is_fitted_written_and_applied(small_checkpoint: Path, dat
     assert after["scores"]["cross_entropy"] <= fitted["models"][0]["scores"]["cross_entropy"]
 
 
+def test_a_temperature_is_written_into_all_checkpoints_or_none(
+    small_checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
+    path, bare = tmp_path / "model.pt", tmp_path / "bare.pt"
+    path.write_bytes(small_checkpoint.read_bytes())
+    torch.save(torch.load(small_checkpoint, weights_only=True)["model"], bare)
+    result = evaluate(path, bare, "--data", data, "--fit-temperature", "--write")
+    assert type(result.exception) is CheckpointError
+    assert "bare.pt was not written by mmn-edge train" in str(result.exception)
+    assert path.read_bytes() == small_checkpoint.read_bytes()
+
+
 def test_the_report_folder(small_checkpoint: Path, data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     result = evaluate(small_checkpoint, "--data", data, "-o", folder)
