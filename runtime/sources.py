@@ -24,8 +24,10 @@ __all__ = ["open_source"]
 
 RECORDING_SUFFIXES = (".jsonl", ".ndjson")
 MAX_SYNTHETIC = 1e6
-MAX_CAMERA = 2**31 - 1  # what OpenCV can take
 """Largest number that a synthetic source takes: 11 days of seconds."""
+
+MAX_CAMERA = 2**31 - 1
+"""Largest number that OpenCV takes."""
 
 
 def open_source(name: str, *, speed: float | None = None) -> Source:
