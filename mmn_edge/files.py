@@ -77,7 +77,8 @@ class LineFile:
                 rest = rest[self._file.write(rest) :]
         except BaseException as error:
             with suppress(OSError):  # a pipe
-                self._file.truncate(self._size)
+                self._file.seek(self._size)
+                self._file.truncate()
             if isinstance(error, OSError):
                 raise OSError(error.errno, error.strerror, str(self._name)) from error
             raise

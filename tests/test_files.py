@@ -256,8 +256,9 @@ def test_a_full_disk_leaves_the_lines_before_it(tmp_path: Path) -> None:
             with pytest.raises(OSError, match=re.escape(str(path))) as caught:
                 file.write("a line that is too long by half a line\n")
             assert caught.value.errno == errno.EFBIG
-    assert file.lines == 12
-    assert path.read_text() == "".join(f"line {number}\n" for number in range(12))
+        file.write("a\n")
+    assert file.lines == 13
+    assert path.read_text() == "".join(f"line {number}\n" for number in range(12)) + "a\n"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.jsonl"]
 
 
