@@ -117,8 +117,8 @@ def run(
         stack.enter_context(sink)
         try:
             for prediction in recognizer.run(summary.watch(_limited(opened, duration), sink)):
-                summary.add(prediction)
                 sink.write(prediction)
+                summary.add(prediction)
         except KeyboardInterrupt:
             if output is not None and not summary.predictions:
                 raise  # nothing to keep: an earlier output file stays
@@ -214,8 +214,8 @@ class _Summary:
         self.frames = 0
         self.predictions = 0
         self.interrupted = False
-        self._seen = 0
-        self._first_seen = self._last_seen = 0.0
+        self._seen = False
+        self._times = (0.0, 0.0)
         self._latencies: dict[str, deque[float]] = {}
         self._began: float | None = None
 
@@ -224,13 +224,11 @@ class _Summary:
         for observation in observations:
             if self._began is None:
                 self._began = time.perf_counter()
+            now = observation.frame.time
+            self._times = (self._times[0] if self.frames else now, now)
+            self._seen = self._seen or bool(observation.frame.persons)
             self.frames += 1
-            if observation.frame.persons:
-                self._last_seen = observation.frame.time
-                if not self._seen:
-                    self._first_seen = self._last_seen
-                self._seen += 1
-            sink.advance(observation.frame.time)
+            sink.advance(now)
             yield observation
 
     def add(self, prediction: Prediction) -> None:
@@ -257,7 +255,8 @@ class _Summary:
         """Why nothing was predicted."""
         if not self._seen:
             return "nobody was seen"
-        apart = (self._last_seen - self._first_seen) / max(self._seen - 1, 1)
+        first, last = self._times
+        apart = (last - first) / max(self.frames - 1, 1)
         if apart > window.max_gap:
             return (
                 f"frames were {apart:g} s apart, and a window of {window.seconds:g} s is for frames at most "

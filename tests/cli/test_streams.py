@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,7 @@ def test_a_full_disk_keeps_what_was_written(
 ) -> None:
     target = tmp_path / "r.jsonl"
     model = ["-m", str(small_bundle)] if command == "run" else []
-    blocks = {"record": 64, "run": 1}[command]  # a file may have so many KiB, and has one line more than fit
+    blocks = {"record": 64, "run": 1}[command]  # KiB that a file may have, fewer than all lines need
     line = f"ulimit -f {blocks}; exec " + shlex.join(
         [sys.executable, "-m", "mmn_edge", command, *model, str(session_file), "-o", str(target)]
     )
@@ -205,31 +206,37 @@ def test_a_full_disk_keeps_what_was_written(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_two_signals_at_once_lose_no_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["record", "run"])
+def test_a_disk_that_is_full_from_the_start_leaves_an_earlier_output(
+    command: str, small_bundle: Path, session_file: Path, tmp_path: Path
+) -> None:
     target = tmp_path / "r.jsonl"
-    process = endless_recording(target)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.001)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    left = target if target.exists() else partial(target, process)
-    assert len(left.read_text().splitlines()) == 40
+    target.write_text("precious")
+    model = ["-m", str(small_bundle)] if command == "run" else []
+    arguments = [sys.executable, "-m", "mmn_edge", command, *model, str(session_file), "-o", str(target)]
+    line = "ulimit -f 0; exec " + shlex.join(arguments)
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1, ended.stderr
+    assert f"the system refused {target}: " in ended.stderr
+    assert target.read_text() == "precious"
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize(
-    ("step", "count", "message"),
+    ("step", "seen", "message"),
     [
-        (33.3, 40, r"frames were 33\.3 s apart, and a window of 2 s is for frames at most 1 s apart"),
-        (0.033, 1, "nobody was seen for a whole window"),
-        (0.033, 0, "nobody was seen, so there was nothing"),
+        (33.3, range(40), r"frames were 33\.3 s apart, and a window of 2 s is for frames at most 1 s apart"),
+        (0.033, [0], "nobody was seen for a whole window"),
+        (0.05, [0, 39], "nobody was seen for a whole window"),
+        (0.033, [], "nobody was seen, so there was nothing"),
     ],
 )
 def test_why_nothing_was_predicted_is_said(
-    step: float, count: int, message: str, small_bundle: Path, tmp_path: Path
+    step: float, seen: Collection[int], message: str, small_bundle: Path, tmp_path: Path
 ) -> None:
     frames = list(synthetic.script(12.0, 1).frames())[:40]
     lines = [
-        recording.format_frame(replace(frame, time=index * step, persons=frame.persons if index < count else ()))
+        recording.format_frame(replace(frame, time=index * step, persons=frame.persons if index in seen else ()))
         for index, frame in enumerate(frames)
     ]
     path = tmp_path / "s.jsonl"

@@ -88,7 +88,7 @@ def test_a_stream_shorter_than_a_window_gives_one_prediction(spy: tuple[Bundle, 
     assert len(predictions) == 1
 
 
-def test_at_the_end_of_a_short_stream_each_has_the_time_when_he_was_last_seen(spy: tuple[Bundle, Spy]) -> None:
+def test_at_the_end_of_a_short_stream_each_person_has_its_last_time(spy: tuple[Bundle, Spy]) -> None:
     bundle, backend = spy
     first, second = clip_observations(person=3)[:15], clip_observations(person=8)[:20]
     persons = [(*a.frame.persons, *b.frame.persons) for a, b in zip(first, second, strict=False)]
