@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MARGIN", "Advice", "Candidate", "advise"]
 
+HARDWARE = ("machine", "processor", "cores", "jetson")
+"""The facts of a machine that decide which precision is fastest there."""
+
 MARGIN = 0.05
 """By how much a less exact precision must be faster to be worth it; medians of one model differ by less."""
 
@@ -79,6 +82,20 @@ class Advice:
     windows: str
     machine: Mapping[str, str]
 
+    def elsewhere(self, here: Mapping[str, str]) -> str | None:
+        """One sentence where the advice was measured on another machine than this one; None on the same.
+
+        Args:
+            here: From :mod:`mmn_edge.machine`.
+        """
+        if all(self.machine.get(fact) == here.get(fact) for fact in HARDWARE):
+            return None
+        there, this = (" ".join(facts[fact] for fact in HARDWARE if facts.get(fact)) for facts in (self.machine, here))
+        return (
+            f"the advice to run {self.precision} was measured on another machine ({there or 'an unknown one'}; this is "
+            f"{this or 'an unknown one'}): measure here with mmn-edge convert --precision auto, or name a --precision"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return {
@@ -92,7 +109,8 @@ class Advice:
     def from_dict(cls, values: Mapping[str, Any]) -> Advice:
         """The inverse of :meth:`to_dict`; raises KeyError or TypeError for something else."""
         candidates = tuple(Candidate(**{**entry, "broken": tuple(entry["broken"])}) for entry in values["candidates"])
-        return cls(values["precision"], candidates, values["windows"], dict(values["machine"]))
+        machine = {name: fact for name, fact in dict(values["machine"]).items() if isinstance(fact, str)}
+        return cls(values["precision"], candidates, values["windows"], machine)
 
 
 def advise(candidates: Sequence[Candidate], *, windows: str, machine: Mapping[str, str]) -> Advice:

@@ -7,8 +7,9 @@ format is documented in ``docs/bundle.md``.
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,9 +25,13 @@ from mmn_edge.preprocess import Preprocessing
 from mmn_edge.presets import Window
 
 __all__ = [
+    "CLASSIFY",
+    "DETECT",
+    "ENOUGH_SEEN",
     "MANIFEST",
     "PRECISIONS",
     "SCHEMA_VERSION",
+    "TASKS",
     "Bundle",
     "Manifest",
     "TensorSpec",
@@ -37,8 +42,19 @@ __all__ = [
     "write_bundle",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
 MANIFEST = "manifest.json"
+
+CLASSIFY, DETECT = TASKS = ("classify", "detect")
+"""What a model is for: one class a window (softmax), or for each class whether it goes on (sigmoids)."""
+
+ENOUGH_SEEN = 0.2
+"""Share of a window's joints that must have been seen for an answer, where a bundle says nothing else."""
+
+MAX_DEPTH = 8
+"""Of values within values in a decoder's parameters."""
+
 PRECISIONS = ("fp32", "fp16", "int8", "int8-fp16")
 """What a bundle may hold models of, the most exact first: ``int8-fp16`` is ``int8`` with all else in half precision."""
 
@@ -64,6 +80,9 @@ class Manifest:
         joints: Joint names of the input, in order.
         window: The live window.
         preprocessing: What turns raw keypoints into features; None where the layout is unknown.
+        task: One of :data:`TASKS`.
+        enough_seen: Share of a window's joints, 0 to 1, below which the answer is "not enough seen".
+        decoder: Parameters of the event decoder as plain JSON values; None where nobody set any.
         input: ``"keypoints"`` (preprocessing is inside the graph) or ``"features"``.
         inputs: Input tensors.
         outputs: Output tensors.
@@ -77,7 +96,6 @@ class Manifest:
         files: File name -> ``{"sha256", "bytes"}``; filled in by :func:`write_bundle`.
         engines: TensorRT engines built from the models, at most one a precision and flavour.
         advice: Which precision is best on a machine, and what was measured; None where nothing was.
-        schema_version: Version of this format.
     """
 
     architecture: Architecture
@@ -99,12 +117,15 @@ class Manifest:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     engines: tuple[EngineRecord, ...] = ()
     advice: Advice | None = None
-    schema_version: int = SCHEMA_VERSION
+    task: str = CLASSIFY
+    enough_seen: float = ENOUGH_SEEN
+    decoder: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values, most telling first."""
         return {
-            "schema_version": self.schema_version,
+            "schema_version": SCHEMA_VERSION,
+            "task": self.task,
             "input": self.input,
             "inputs": [asdict(spec) for spec in self.inputs],
             "outputs": [asdict(spec) for spec in self.outputs],
@@ -112,6 +133,8 @@ class Manifest:
             "engines": [engine.to_dict() for engine in self.engines],
             "temperature": self.temperature,
             "window": asdict(self.window),
+            "enough_seen": self.enough_seen,
+            "decoder": None if self.decoder is None else dict(self.decoder),
             "layout": {"name": self.layout, "joints": list(self.joints)},
             "preprocessing": self.preprocessing.to_dict() if self.preprocessing else None,
             "architecture": self.architecture.to_dict(),
@@ -127,13 +150,20 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Manifest:
-        """The inverse of :meth:`to_dict`; raises KeyError, TypeError or ValueError for a broken manifest."""
+        """The inverse of :meth:`to_dict`, for every version that is read.
+
+        Raises:
+            KeyError: Something is missing, as with TypeError and ValueError: the manifest is broken.
+        """
+        values = _upgraded(values)
 
         def specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
             return tuple(TensorSpec(**{**entry, "shape": tuple(entry["shape"])}) for entry in entries)
 
         manifest = cls(
-            schema_version=values["schema_version"],
+            task=values["task"],
+            enough_seen=values["enough_seen"],
+            decoder=values["decoder"],
             input=values["input"],
             inputs=specs(values["inputs"]),
             outputs=specs(values["outputs"]),
@@ -160,6 +190,14 @@ class Manifest:
     def _check(self) -> None:
         """Raise ValueError where parts of the manifest contradict one another."""
         arch = self.architecture
+        if self.task not in TASKS:
+            raise ValueError(f"{self.task!r} is no task of a model: it must be {' or '.join(TASKS)}")
+        if not _is_number(self.temperature) or not self.temperature > 0:
+            raise ValueError(f"temperature {self.temperature!r} is no positive number")
+        if not _is_number(self.enough_seen) or not 0 <= self.enough_seen <= 1:
+            raise ValueError(f"enough_seen {self.enough_seen!r} is no share from 0 to 1")
+        if self.decoder is not None and not (isinstance(self.decoder, dict) and _is_plain(self.decoder)):
+            raise ValueError("the decoder's parameters are not plain numbers, texts and truth values by name")
         if self.input not in ("keypoints", "features") or not self.inputs or self.inputs[0].name != self.input:
             raise ValueError(f"input {self.input!r} is not the first of the inputs")
         if len(self.labels) != arch.num_classes or not all(isinstance(name, str) for name in self.labels.classes):
@@ -174,6 +212,28 @@ class Manifest:
         kinds = [(engine.precision, engine.flavour) for engine in self.engines]
         if len(set(kinds)) < len(kinds) or not {precision for precision, _ in kinds} <= set(self.models):
             raise ValueError("two engines of one kind, or one of a model that is not there")
+
+
+def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a manifest of any version that is read, as those of the newest."""
+    if values["schema_version"] == 1:  # what 2 brought meant nothing then
+        return {**values, "task": CLASSIFY, "enough_seen": ENOUGH_SEEN, "decoder": None}
+    return values
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether JSON can hold a value and gives it back equal."""
+    if depth > MAX_DEPTH:
+        return False
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(entry, depth + 1) for key, entry in value.items())
+    if isinstance(value, list):
+        return all(_is_plain(entry, depth + 1) for entry in value)
+    return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
 @dataclass(frozen=True)
@@ -205,10 +265,10 @@ class Bundle:
         try:
             values = json.loads(file.read_text(encoding="utf-8"))
             version = values["schema_version"]
-            if version != SCHEMA_VERSION:
+            if isinstance(version, bool) or version not in READABLE:
                 raise BundleError(
-                    f"{file} has schema version {version}, and this mmn-edge reads {SCHEMA_VERSION}: convert the "
-                    "checkpoint again, or use a matching mmn-edge"
+                    f"{file} has schema version {version}, and this mmn-edge reads {READABLE[0]} to {READABLE[-1]}: "
+                    "convert the checkpoint again, or use a matching mmn-edge"
                 )
             manifest = Manifest.from_dict(values)
             bundle = cls(path, _without_damaged_engines(path, manifest) if repair else manifest)
@@ -391,6 +451,7 @@ class BundleWriter:
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest, with the hashes of all files in the folder."""
+        manifest._check()
         values = manifest.to_dict()
         values["files"] = {
             file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in sorted(self.folder.iterdir())

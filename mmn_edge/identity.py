@@ -139,7 +139,7 @@ def described_temperature(description: Mapping[str, Any], origin: Path) -> float
         CheckpointError: It is no positive number.
     """
     value = description.get("temperature", 1.0)
-    if not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise CheckpointError(f"{origin} has a temperature of {value!r}, which is no positive number")
     return float(value)
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mmn_edge.bundle import Bundle
+from mmn_edge import machine
+from mmn_edge.bundle import CLASSIFY, Bundle
 from mmn_edge.engines import FLAVOURS, EngineRecord
-from mmn_edge.errors import UsageError
+from mmn_edge.errors import BundleError, UsageError
 from mmn_edge.skeleton import FloatArray
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def open_backend(
         precision: One of the bundle's models; None means the advised one where there is advice, else that of the
             newest engine where one is used, else :attr:`mmn_edge.bundle.Bundle.default_precision`.
         threads: Threads within an operator, of ONNX Runtime on the CPU; None means its default.
-        on_note: Told in a sentence why an engine that is there is not used.
+        on_note: Told in a sentence why an engine that is there is not used, and that advice is from another machine.
 
     Raises:
         UsageError: No such backend.
@@ -94,10 +95,14 @@ def open_backend(
     from mmn_edge.runtime.openvino_backend import OpenVinoBackend
     from mmn_edge.runtime.tensorrt_backend import TensorRTBackend, why_not_loadable
 
+    if bundle.manifest.task != CLASSIFY:
+        raise BundleError(f"{bundle.path} holds a model that is to {bundle.manifest.task}, which nothing here runs yet")
     if name not in (None, *BACKENDS):
         raise UsageError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
-    if precision is None and bundle.manifest.advice is not None:
-        precision = bundle.manifest.advice.precision
+    if precision is None and (advice := bundle.manifest.advice) is not None:
+        precision = advice.precision
+        if note := advice.elsewhere(machine.describe()):
+            on_note(note)
     if name in ENGINE_BACKENDS:
         flavour = ENGINE_BACKENDS[name]
         found = find_engines(bundle, precision, flavour)

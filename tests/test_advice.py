@@ -57,3 +57,12 @@ def test_what_drifts_is_refused_however_fast() -> None:
 def test_an_advice_survives_the_manifest() -> None:
     advice = advise([candidate("fp32", 8.0), candidate("int8", 9.0, "a", "b")], windows="9 windows", machine={"a": "b"})
     assert Advice.from_dict(json.loads(json.dumps(advice.to_dict()))) == advice
+
+
+def test_advice_from_another_machine_is_said_and_from_this_one_is_not() -> None:
+    nano = {"machine": "NVIDIA Jetson Orin Nano", "cores": "6", "python": "3.10.12"}
+    advice = advise([candidate("fp32", 8.0), candidate("int8", 2.0)], windows="9 windows", machine=nano)
+    assert advice.elsewhere({**nano, "python": "3.12.1", "memory": "7.4 GiB"}) is None
+    sentence = advice.elsewhere({"machine": "x86_64", "processor": "AMD EPYC", "cores": "2"})
+    assert sentence is not None
+    assert "int8 was measured on another machine (NVIDIA Jetson Orin Nano 6; this is x86_64 AMD EPYC 2)" in sentence

@@ -14,7 +14,16 @@ import pytest
 
 from mmn_edge import layouts
 from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import MANIFEST, Bundle, Manifest, TensorSpec, add_engine, check_replaceable, write_bundle
+from mmn_edge.bundle import (
+    ENOUGH_SEEN,
+    MANIFEST,
+    Bundle,
+    Manifest,
+    TensorSpec,
+    add_engine,
+    check_replaceable,
+    write_bundle,
+)
 from mmn_edge.engines import EngineRecord
 from mmn_edge.errors import BundleError, EngineError
 from mmn_edge.labels import Labels
@@ -82,6 +91,78 @@ def test_round_trip_of_an_unknown_layout(tmp_path: Path) -> None:
     assert (found.layout, found.joints, found.preprocessing) == (None, (), None)
 
 
+def test_what_schema_2_brought_survives_the_manifest(tmp_path: Path) -> None:
+    decoder = {"enter": 0.6, "exit": 0.4, "exclusive": True, "classes": {"nod": {"enter": 0.7}}, "rates": [1, 2.5]}
+    found = write(tmp_path / "a.bundle", task="detect", enough_seen=0.35, decoder=decoder).manifest
+    assert (found.task, found.enough_seen, found.decoder) == ("detect", 0.35, decoder)
+    assert json.loads((tmp_path / "a.bundle" / MANIFEST).read_text())["schema_version"] == 2
+
+
+def test_a_bundle_of_schema_1_is_read_and_written_as_2(path: Path) -> None:
+    def earlier(values: Values) -> None:
+        values["schema_version"] = 1
+        for key in ("task", "enough_seen", "decoder"):
+            del values[key]
+
+    edit(path, earlier)
+    found = Bundle.open(path)
+    assert found.manifest == write(path.parent / "b.bundle").manifest
+    edit(path, lambda values: values.update(task="detect"))  # which meant nothing then
+    assert Bundle.open(path).manifest.task == "classify"
+    with write_bundle(path) as writer:
+        (writer.folder / "model.fp32.onnx").write_bytes(b"graph")
+        writer.finish(found.manifest)
+    assert json.loads((path / MANIFEST).read_text())["schema_version"] == 2
+
+
+def test_a_manifest_as_it_was_written_before_schema_2(tmp_path: Path) -> None:
+    """Of ``mmn-edge demo``, before tasks, decoders and bounds came."""
+    folder = tmp_path / "demo.bundle"
+    folder.mkdir()
+    values = json.loads((Path(__file__).parent / "manifest_schema_1.json").read_text(encoding="utf-8"))
+    (folder / "model.fp32.onnx").write_bytes(b"graph")
+    values["files"] = {"model.fp32.onnx": {"sha256": hashlib.sha256(b"graph").hexdigest(), "bytes": 5}}
+    (folder / MANIFEST).write_text(json.dumps(values), encoding="utf-8")
+    found = Bundle.open(folder).manifest
+    assert (found.task, found.enough_seen, found.decoder, found.temperature) == ("classify", ENOUGH_SEEN, None, 1.0)
+    assert (found.layout, found.window.seconds, found.labels.classes[0]) == ("ma52", 2.0, "rest")
+
+
+@pytest.mark.parametrize("value", ["1", "hot", 0, -1, True, None, float("inf"), float("nan"), [1]])
+def test_a_temperature_that_is_no_positive_number(path: Path, value: object) -> None:
+    edit(path, lambda values: values.update(temperature=value))
+    with pytest.raises(BundleError, match="is no positive number"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("task", "segment", "is no task of a model"),
+        ("task", None, "is no task of a model"),
+        ("enough_seen", 1.5, "is no share from 0 to 1"),
+        ("enough_seen", -0.1, "is no share from 0 to 1"),
+        ("enough_seen", "half", "is no share from 0 to 1"),
+        ("decoder", [1], "are not plain numbers"),
+        ("decoder", {"enter": float("nan")}, "are not plain numbers"),
+        ("decoder", {"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": 1}}}}}}}}}, "are not plain numbers"),
+    ],
+)
+def test_what_schema_2_brought_is_checked(path: Path, key: str, value: object, words: str) -> None:
+    edit(path, lambda values: values.update({key: value}))
+    with pytest.raises(BundleError, match=words):
+        Bundle.open(path)
+    edit(path, lambda values: values.pop(key))
+    with pytest.raises(BundleError, match="is broken"):
+        Bundle.open(path)
+
+
+def test_a_manifest_that_nothing_could_read_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is no positive number"):
+        write(tmp_path / "a.bundle", temperature=0.0)
+    assert not (tmp_path / "a.bundle").exists()
+
+
 def test_a_precision_that_is_not_there(path: Path) -> None:
     with pytest.raises(BundleError, match="holds no int8 model: it has fp32"):
         Bundle.open(path).model("int8")
@@ -125,14 +206,14 @@ def test_a_model_must_be_among_the_hashed_files(path: Path) -> None:
         Bundle.open(path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, True, "1", None])
 def test_another_schema_version(path: Path, version: object) -> None:
     edit(path, lambda values: values.update(schema_version=version, window="of another kind"))
-    with pytest.raises(BundleError, match=f"schema version {version}, and this mmn-edge reads 1"):
+    with pytest.raises(BundleError, match=f"schema version {version}, and this mmn-edge reads 1 to 2"):
         Bundle.open(path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"schema_version": 1}', "[" * 200_000])
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", '{"schema_version": 2}', "[" * 200_000])
 def test_a_manifest_that_is_none(path: Path, text: str) -> None:
     (path / MANIFEST).write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match=r"manifest\.json is broken"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mmn_edge import machine
 from mmn_edge.bundle import Bundle
 from mmn_edge.engines import EngineRecord, misfits
 from mmn_edge.errors import UsageError
@@ -234,21 +235,32 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
 
     flavour = ENGINE_BACKENDS.get(backend or "")
     if flavour is None:
-        return Bundle.open(path), precision
+        bundle = Bundle.open(path)
+        return bundle, precision or _advised(bundle)
     from mmn_edge.runtime.cuda import load_driver
 
     load_tensorrt(flavour)
     load_driver()  # or minutes would be spent on an engine that nothing runs
     bundle = Bundle.open(path, repair=True)
     if precision is None:
-        manifest, built = bundle.manifest, find_engines(bundle, flavour=flavour)
-        precision = "fp16" if "fp16" in manifest.models else bundle.default_precision
-        if manifest.advice is not None:
-            precision = manifest.advice.precision
-        elif built:
+        built = find_engines(bundle, flavour=flavour)
+        precision = _advised(bundle)
+        if precision is None and built:
             precision = built[0].precision
+        elif precision is None:
+            precision = "fp16" if "fp16" in bundle.manifest.models else bundle.default_precision
     ready_engine(path, precision, flavour)
     return Bundle.open(path), precision
+
+
+def _advised(bundle: Bundle) -> str | None:
+    """The advised precision, if any; where the advice is from another machine, that is said."""
+    advice = bundle.manifest.advice
+    if advice is None:
+        return None
+    if note := advice.elsewhere(machine.describe()):
+        click.echo(note, err=True)
+    return advice.precision
 
 
 def open_ready(

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mmn_edge import drift, labels, synthetic
-from mmn_edge.bundle import PRECISIONS, Bundle
+from mmn_edge import drift, labels, machine, synthetic
+from mmn_edge.advice import Advice
+from mmn_edge.bundle import PRECISIONS, Bundle, set_advice
 from mmn_edge.cli import cli
+from mmn_edge.cli.engines import ready
 from mmn_edge.convert.conversion import _precisions
 from mmn_edge.errors import BundleError, UsageError, VerificationError
 from mmn_edge.extras import half_scales_work
@@ -115,3 +117,18 @@ def test_an_advice_of_a_model_that_is_not_there_is_refused(bundle: Path) -> None
     file.write_text(json.dumps(values))
     with pytest.raises(BundleError, match="KeyError"):
         Bundle.open(bundle)
+
+
+def test_run_and_profile_say_that_advice_is_from_another_machine(
+    small_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.bundle"
+    shutil.copytree(small_bundle, path)
+    for facts, words in ((machine.describe(), ""), ({"machine": "an abacus"}, "on another machine (an abacus;")):
+        set_advice(path, Advice("fp32", (), "9 windows", facts))
+        assert ready(path, None, None)[1] == "fp32"
+        said = capsys.readouterr().err
+        assert words in said
+        assert bool(words) == bool(said)
+    assert ready(path, None, "fp32")[1] == "fp32"
+    assert not capsys.readouterr().err

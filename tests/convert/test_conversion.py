@@ -99,7 +99,7 @@ def test_options_convert(arch: Architecture, options: dict[str, object], tmp_pat
 
 def test_the_manifest_says_what_a_consumer_needs(small_bundle: Path) -> None:
     manifest = json.loads((small_bundle / "manifest.json").read_text())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert manifest["inputs"][0]["name"] == "keypoints"
     assert manifest["inputs"][0]["shape"] == ["N", 64, 44, 2]
     assert [spec["name"] for spec in manifest["outputs"]] == ["logits", "probabilities"]

@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmn_edge import machine
+from mmn_edge.advice import Advice
 from mmn_edge.bundle import Bundle
 from mmn_edge.engines import EngineRecord
 from mmn_edge.errors import BundleError, EngineError, UsageError
@@ -70,3 +72,21 @@ def test_an_engine_for_another_machine_is_told_of_and_left(small_bundle: Path) -
     assert "\n" not in note
     with open_backend(bundle, "onnxruntime", threads=1, on_note=notes.append):
         assert len(notes) == 1  # what was asked for by name is no news
+
+
+def test_advice_from_another_machine_is_said_and_followed(small_bundle: Path) -> None:
+    bundle = Bundle.open(small_bundle)
+    notes: list[str] = []
+    for facts in (machine.describe(), {"machine": "an abacus"}):
+        advice = Advice("fp32", (), "9 windows", facts)
+        advised = replace(bundle, manifest=replace(bundle.manifest, advice=advice))
+        assert open_backend(advised, on_note=notes.append).precision == "fp32"
+        open_backend(advised, precision="fp32", on_note=notes.append)  # asked for: no advice is used
+    assert len(notes) == 1
+    assert "another machine (an abacus; this is" in notes[0]
+
+
+def test_a_bundle_that_detects_is_not_read_as_one_that_classifies(small_bundle: Path) -> None:
+    bundle = Bundle.open(small_bundle)
+    with pytest.raises(BundleError, match="a model that is to detect"):
+        open_backend(replace(bundle, manifest=replace(bundle.manifest, task="detect")))
