@@ -16,14 +16,14 @@ import mmn_edge
 from mmn_edge import clips, layouts, presets
 from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import PRECISIONS, Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
-from mmn_edge.convert.deploy import DeployNetwork, deployed, merged_sites
-from mmn_edge.convert.exporter import OPSET, export_onnx, operator_counts, save_onnx
-from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
-from mmn_edge.convert.half import halved
-from mmn_edge.convert.lint import lint
-from mmn_edge.convert.members import Member, check_members, read_member, shares
-from mmn_edge.convert.quantized import Site, quantized, quantized_layers
-from mmn_edge.convert.verification import (
+from mmn_edge.convert.checkpoints import Member, check_members, read_member, shares
+from mmn_edge.convert.deploy.deploy import DeployNetwork, deployed, merged_sites
+from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
+from mmn_edge.convert.graph.exporter import OPSET, export_onnx, operator_counts, save_onnx
+from mmn_edge.convert.graph.half import halved
+from mmn_edge.convert.graph.lint import lint
+from mmn_edge.convert.graph.quantized import Site, quantized, quantized_layers
+from mmn_edge.convert.parity import (
     Verification,
     compare,
     compare_half,

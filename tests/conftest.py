@@ -20,10 +20,10 @@ from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle, write_bundle
 from mmn_edge.convert import conversion
 from mmn_edge.convert.conversion import convert
-from mmn_edge.convert.deploy import merged_sites
-from mmn_edge.convert.exporter import save_onnx
-from mmn_edge.convert.half import halved
-from mmn_edge.convert.quantized import quantized, quantized_layers
+from mmn_edge.convert.deploy.deploy import merged_sites
+from mmn_edge.convert.graph.exporter import save_onnx
+from mmn_edge.convert.graph.half import halved
+from mmn_edge.convert.graph.quantized import quantized, quantized_layers
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import calibrate, default_kept, quantize
 from mmn_edge.preprocess import Preprocessing

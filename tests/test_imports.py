@@ -183,7 +183,9 @@ def test_the_command_line_the_core_and_the_runtime_import_without_them(base: lis
             names.append(".".join(parts).removesuffix(".__init__"))
     assert {"mmn_edge.cli", "mmn_edge.runtime.mediapipe_pose", "mmn_edge.clips"} <= set(names)
     names += ["mmn_edge.train", "mmn_edge.convert", "mmn_edge.train.recipe"]
-    names += ["mmn_edge.convert.bundle_engines"]  # and through it the builder: a Jetson has no torch and no onnx
+    names += [
+        "mmn_edge.convert.tensorrt.bundle_engines"
+    ]  # and through it the builder: a Jetson has no torch and no onnx
     script = f"""
 import importlib, sys
 for name in {names!r}:

@@ -17,7 +17,7 @@ from mmn_edge.errors import UsageError
 from mmn_edge.tensorrt_module import device_facts, load_tensorrt
 
 if TYPE_CHECKING:
-    from mmn_edge.convert.engine import Build, EngineOptions
+    from mmn_edge.convert.tensorrt.engine import Build, EngineOptions
     from mmn_edge.runtime.backend import Backend
 
 __all__ = ["EngineRequest", "build", "check", "engine_options", "open_ready", "ready", "ready_engine"]
@@ -27,7 +27,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """What ``--engine`` and its options ask for; see :class:`mmn_edge.convert.engine.EngineOptions`."""
+    """What ``--engine`` and its options ask for; see :class:`mmn_edge.convert.tensorrt.engine.EngineOptions`."""
 
     max_batch: int | None = None
     workspace: int | None = None
@@ -45,7 +45,7 @@ class EngineRequest:
 
     def options(self) -> EngineOptions:
         """The same for the builder."""
-        from mmn_edge.convert.engine import EngineOptions
+        from mmn_edge.convert.tensorrt.engine import EngineOptions
 
         names = self.compute_capability.upper().split(",") if self.compute_capability else ()
         return EngineOptions(
@@ -132,7 +132,7 @@ def check(request: EngineRequest) -> None:
         UsageError: Options that make no sense here.
         EngineError: There is no GPU, and one is needed.
     """
-    from mmn_edge.convert.engine import aimed
+    from mmn_edge.convert.tensorrt.engine import aimed
 
     aimed(request.flavour(), request.options())
 
@@ -162,7 +162,7 @@ def build(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from mmn_edge.convert.bundle_engines import build_engines
+    from mmn_edge.convert.tensorrt.bundle_engines import build_engines
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     console = Console(stderr=True)

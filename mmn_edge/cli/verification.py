@@ -217,7 +217,7 @@ def _layers(
 ) -> dict[str, LayerDrift]:
     """The layers of every ONNX model against those of its bundle's fp32 model, on the windows that drift most."""
     require("onnx", extra="convert", purpose="Comparing layers")
-    from mmn_edge.convert.layers import compare_layers
+    from mmn_edge.convert.layer_outputs import compare_layers
     from mmn_edge.layer_drift import THRESHOLDS
 
     found = {}

@@ -38,10 +38,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmn_edge import labels, layouts, machine, presets
 from mmn_edge.architecture import Architecture
-from mmn_edge.convert.deploy import deployed, merged_sites
-from mmn_edge.convert.exporter import export_onnx, save_onnx
-from mmn_edge.convert.graph import KeypointsGraph, window_index
-from mmn_edge.convert.quantized import quantized, quantized_layers
+from mmn_edge.convert.deploy.deploy import deployed, merged_sites
+from mmn_edge.convert.deploy.interfaces import KeypointsGraph, window_index
+from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
+from mmn_edge.convert.graph.quantized import quantized, quantized_layers
 from mmn_edge.errors import MissingDependencyError
 from mmn_edge.extras import load_openvino
 from mmn_edge.network import MMN

@@ -62,7 +62,7 @@ def main() -> None:
 
 def build(model: Path, precision: str, capability: str) -> dict[str, Any]:
     """Build once; to be called in a fresh process."""
-    from mmn_edge.convert.engine import EngineOptions, build_engine
+    from mmn_edge.convert.tensorrt.engine import EngineOptions, build_engine
 
     options = EngineOptions(compute_capabilities=(capability,))
     target = model.with_suffix(".engine")
@@ -88,11 +88,11 @@ def export(name: str, folder: Path) -> dict[str, Path]:
 
     from mmn_edge import labels, layouts, presets
     from mmn_edge.architecture import Architecture
-    from mmn_edge.convert.deploy import deployed, merged_sites
-    from mmn_edge.convert.exporter import export_onnx, save_onnx
-    from mmn_edge.convert.graph import KeypointsGraph, window_index
-    from mmn_edge.convert.half import halved
-    from mmn_edge.convert.quantized import quantized, quantized_layers
+    from mmn_edge.convert.deploy.deploy import deployed, merged_sites
+    from mmn_edge.convert.deploy.interfaces import KeypointsGraph, window_index
+    from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
+    from mmn_edge.convert.graph.half import halved
+    from mmn_edge.convert.graph.quantized import quantized, quantized_layers
     from mmn_edge.network import MMN
     from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites
     from mmn_edge.preprocess import Preprocessing

@@ -20,7 +20,7 @@ from mmn_edge import synthetic
 from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle
 from mmn_edge.clips import read_clips
-from mmn_edge.convert import verification
+from mmn_edge.convert import parity
 from mmn_edge.convert.conversion import convert
 from mmn_edge.errors import BundleError, CheckpointError, LayoutError, UsageError, VerificationError
 from mmn_edge.network import MMN
@@ -160,7 +160,7 @@ def test_a_failed_verification_keeps_the_earlier_bundle(
     for file in small_bundle.iterdir():
         (target / file.name).write_bytes(file.read_bytes())
     before = (target / "manifest.json").read_bytes()
-    monkeypatch.setattr(verification, "TOLERANCE", -1.0)
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
     with pytest.raises(VerificationError, match="differs from the checkpoint"):
         convert(small_checkpoint, target)
     assert (target / "manifest.json").read_bytes() == before

@@ -14,14 +14,14 @@ from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle
 from mmn_edge.clips import read_clips
 from mmn_edge.convert import conversion as conversion_module
-from mmn_edge.convert import verification
+from mmn_edge.convert import parity
 from mmn_edge.convert.conversion import Conversion, convert
-from mmn_edge.convert.deploy import merged_sites
-from mmn_edge.convert.element_types import element_types
-from mmn_edge.convert.graph import KeypointsGraph
-from mmn_edge.convert.half import halved
-from mmn_edge.convert.quantized import Site, quantized, quantized_layers
-from mmn_edge.convert.verification import compare_half, compare_int8
+from mmn_edge.convert.deploy.deploy import merged_sites
+from mmn_edge.convert.deploy.interfaces import KeypointsGraph
+from mmn_edge.convert.graph.element_types import element_types
+from mmn_edge.convert.graph.half import halved
+from mmn_edge.convert.graph.quantized import Site, quantized, quantized_layers
+from mmn_edge.convert.parity import compare_half, compare_int8
 from mmn_edge.errors import CheckpointError, MissingDependencyError, UsageError, VerificationError
 from mmn_edge.extras import half_scales_work, session_options
 from mmn_edge.network import MMN, build_network, read_checkpoint
@@ -179,7 +179,7 @@ def test_a_wrong_model_is_refused(conversion: Conversion, checkpoint: Path, monk
     other = Logits(quantize_with(state, 1.5))
     with pytest.raises(VerificationError, match=r"model\.int8\.onnx differs from the checkpoint"):
         compare_int8(other, plain, model, inputs(), data="noise")
-    monkeypatch.setattr(verification, "HALF_TOLERANCE", 1e-9)
+    monkeypatch.setattr(parity, "HALF_TOLERANCE", 1e-9)
     with pytest.raises(VerificationError, match="max logit difference"):
         compare_half(plain, conversion.bundle.model("fp16"), inputs(), data="noise")
 

@@ -15,8 +15,8 @@ from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import Bundle
 from mmn_edge.cli import cli
 from mmn_edge.convert.conversion import Conversion, convert
-from mmn_edge.convert.graph import KeypointsGraph
-from mmn_edge.convert.lint import site_of
+from mmn_edge.convert.deploy.interfaces import KeypointsGraph
+from mmn_edge.convert.graph.lint import site_of
 from mmn_edge.errors import UsageError
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, quantize

@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mmn_edge.bundle import Bundle
-from mmn_edge.convert.layers import compare_layers
-from mmn_edge.convert.lint import HEAVY, site_of
+from mmn_edge.convert.graph.lint import HEAVY, site_of
+from mmn_edge.convert.layer_outputs import compare_layers
 from mmn_edge.errors import BundleError
 from mmn_edge.layer_drift import THRESHOLDS
 from mmn_edge.skeleton import FloatArray

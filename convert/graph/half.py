@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from mmn_edge.convert.lint import HEAVY
-from mmn_edge.convert.rewriting import replace
+from mmn_edge.convert.graph.lint import HEAVY
+from mmn_edge.convert.graph.rewriting import replace
 from mmn_edge.skeleton import FloatArray
 
 __all__ = ["halved"]
@@ -26,7 +26,7 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a float32 model whose maps are float16; its inputs and outputs stay float32.
 
     Args:
-        model: With types and shapes of every value, as :func:`mmn_edge.convert.exporter.export_onnx` gives them.
+        model: With types and shapes of every value, as :func:`mmn_edge.convert.graph.exporter.export_onnx` gives them.
     """
     return _Halving(model).run()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmn_edge.convert.kernels import Kernel, Product, match, read_kernels
+from mmn_edge.convert.tensorrt.kernels import Kernel, Product, match, read_kernels
 
 # The formats of TensorRT for RTX 1.7 (made by building) and of TensorRT 10.x (as people quote its log), names changed.
 RTX = "\n".join(

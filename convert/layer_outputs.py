@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
-from mmn_edge.convert.lint import HEAVY, site_of
+from mmn_edge.convert.graph.lint import HEAVY, site_of
 from mmn_edge.errors import BundleError
 from mmn_edge.extras import load_onnxruntime, session_options
 from mmn_edge.layer_drift import Layer, LayerDrift

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from mmn_edge.convert.lint import lint, site_of
+from mmn_edge.convert.graph.lint import lint, site_of
 from mmn_edge.errors import VerificationError
 
 Edit = Callable[[onnx.ModelProto], None]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmn_edge.convert.deploy import DeployNetwork
+from mmn_edge.convert.deploy.deploy import DeployNetwork
 from mmn_edge.network import MMN
 from mmn_edge.preprocess import NORMALISE_EPS, Preprocessing, time_index, uniform_indices
 

@@ -6,7 +6,7 @@ import torch
 
 from mmn_edge import layouts
 from mmn_edge.architecture import Architecture
-from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph
+from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph
 from mmn_edge.network import MMN
 from mmn_edge.preprocess import STREAMS, Preprocessing, features
 

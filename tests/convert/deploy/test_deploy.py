@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mmn_edge import layouts
 from mmn_edge.architecture import Architecture
-from mmn_edge.convert.deploy import deployed, merged_sites
-from mmn_edge.convert.graph import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
-from mmn_edge.convert.pyramid import Composed
+from mmn_edge.convert.deploy.deploy import deployed, merged_sites
+from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
+from mmn_edge.convert.deploy.pyramid import Composed
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import sites
 from mmn_edge.preprocess import STREAMS, Preprocessing

@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from mmn_edge.convert.lint import HEAVY, site_of
-from mmn_edge.convert.rewriting import replace
+from mmn_edge.convert.graph.lint import HEAVY, site_of
+from mmn_edge.convert.graph.rewriting import replace
 from mmn_edge.errors import VerificationError
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import LEVELS, Quantizer, quantized_sites
@@ -60,7 +60,7 @@ def quantized(model: onnx.ModelProto, layers: Mapping[str, Site]) -> onnx.ModelP
     """A copy of a model in which these layers' products have int8 operands.
 
     Scales are of the type that the model's maps are of, and so is what comes out of the products: a model from
-    :func:`mmn_edge.convert.half.halved` stays in half precision around them.
+    :func:`mmn_edge.convert.graph.half.halved` stays in half precision around them.
 
     Args:
         model: Nodes named ``<site>/<operator>``, weights inside, as second operands.

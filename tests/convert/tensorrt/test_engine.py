@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mmn_edge.convert import engine as engine_module
-from mmn_edge.convert.engine import Build, EngineOptions, aimed, build_engine
+from mmn_edge.convert.tensorrt import engine as engine_module
+from mmn_edge.convert.tensorrt.engine import Build, EngineOptions, aimed, build_engine
 from mmn_edge.errors import EngineError, UsageError
 from mmn_edge.tensorrt_module import CudaDevice, cuda_device
 
@@ -118,8 +118,8 @@ GARBAGE = """
 import gc, sys
 from pathlib import Path
 import tensorrt_rtx as trt
-from mmn_edge.convert.builder_log import BuilderLog
-from mmn_edge.convert.engine import EngineOptions, build_engine
+from mmn_edge.convert.tensorrt.builder_log import BuilderLog
+from mmn_edge.convert.tensorrt.engine import EngineOptions, build_engine
 
 gc.disable()
 cycle = [trt.Builder(trt.Logger())]

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmn_edge.convert.builder_log import BuilderLog, Cancellation, Phases, cancellable, logger, monitor
-from mmn_edge.convert.kernels import KernelReport, Product, match, read_kernels
-from mmn_edge.convert.timing_cache import TimingCache
+from mmn_edge.convert.tensorrt.builder_log import BuilderLog, Cancellation, Phases, cancellable, logger, monitor
+from mmn_edge.convert.tensorrt.kernels import KernelReport, Product, match, read_kernels
+from mmn_edge.convert.tensorrt.timing_cache import TimingCache
 from mmn_edge.engines import EngineRecord
 from mmn_edge.errors import EngineError, UsageError
 from mmn_edge.files import sha256

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mmn_edge.bundle import Bundle
-from mmn_edge.convert import bundle_engines
-from mmn_edge.convert.bundle_engines import build_engines, engine_precisions
-from mmn_edge.convert.engine import EngineOptions
+from mmn_edge.convert.tensorrt import bundle_engines
+from mmn_edge.convert.tensorrt.bundle_engines import build_engines, engine_precisions
+from mmn_edge.convert.tensorrt.engine import EngineOptions
 from mmn_edge.errors import BundleError, EngineError, UsageError
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")

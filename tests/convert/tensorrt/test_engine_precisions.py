@@ -20,14 +20,14 @@ from onnx import TensorProto, helper, numpy_helper
 from mmn_edge import labels, layouts, presets
 from mmn_edge.architecture import Architecture
 from mmn_edge.bundle import PRECISIONS
-from mmn_edge.convert.deploy import deployed, merged_sites
-from mmn_edge.convert.engine import EngineOptions, build_engine
-from mmn_edge.convert.exporter import export_onnx, save_onnx
-from mmn_edge.convert.graph import KeypointsGraph, StreamsGraph, window_index
-from mmn_edge.convert.half import halved
-from mmn_edge.convert.kernels import KernelReport
-from mmn_edge.convert.lint import lint
-from mmn_edge.convert.quantized import quantized, quantized_layers
+from mmn_edge.convert.deploy.deploy import deployed, merged_sites
+from mmn_edge.convert.deploy.interfaces import KeypointsGraph, StreamsGraph, window_index
+from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
+from mmn_edge.convert.graph.half import halved
+from mmn_edge.convert.graph.lint import lint
+from mmn_edge.convert.graph.quantized import quantized, quantized_layers
+from mmn_edge.convert.tensorrt.engine import EngineOptions, build_engine
+from mmn_edge.convert.tensorrt.kernels import KernelReport
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.preprocess import Preprocessing

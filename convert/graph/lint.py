@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, numpy_helper
 
-from mmn_edge.convert.element_types import element_types, type_error
+from mmn_edge.convert.graph.element_types import element_types, type_error
 from mmn_edge.errors import VerificationError
 from mmn_edge.skeleton import FloatArray
 

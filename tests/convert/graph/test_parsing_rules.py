@@ -16,8 +16,8 @@ import onnx
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from mmn_edge.convert.engine import EngineOptions, build_engine
-from mmn_edge.convert.lint import lint
+from mmn_edge.convert.graph.lint import lint
+from mmn_edge.convert.tensorrt.engine import EngineOptions, build_engine
 from mmn_edge.errors import EngineError, VerificationError
 
 HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mmn_edge.bundle import Bundle, add_engine
-from mmn_edge.convert.engine import Build, EngineOptions, aimed, build_engine
-from mmn_edge.convert.timing_cache import TimingCache
+from mmn_edge.convert.tensorrt.engine import Build, EngineOptions, aimed, build_engine
+from mmn_edge.convert.tensorrt.timing_cache import TimingCache
 from mmn_edge.engines import engine_file
 from mmn_edge.errors import UsageError
 from mmn_edge.tensorrt_module import load_tensorrt

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from mmn_edge.convert.builder_log import BuilderLog, Cancellation, Phases, cancellable
+from mmn_edge.convert.tensorrt.builder_log import BuilderLog, Cancellation, Phases, cancellable
 
 
 def test_the_log_keeps_what_matters() -> None:

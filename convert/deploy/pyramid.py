@@ -12,7 +12,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from mmn_edge.convert.folding import conv, folded, weights
+from mmn_edge.convert.deploy.folding import conv, folded, weights
 from mmn_edge.network import MMN
 
 __all__ = ["Composed", "Reduction", "composed"]

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mmn_edge.convert.folding import conv, folded, linear, scale_and_shift, weights
-from mmn_edge.convert.pyramid import Reduction, composed
+from mmn_edge.convert.deploy.folding import conv, folded, linear, scale_and_shift, weights
+from mmn_edge.convert.deploy.pyramid import Reduction, composed
 from mmn_edge.network import MMN
 from mmn_edge.network.mmn import STATISTICS_EPS, Block, Fusion, Scale, time_code
 from mmn_edge.network.quantization import select_sites

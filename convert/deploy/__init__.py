@@ -1,0 +1,1 @@
+"""MMN rewritten for inference, and the interfaces that it is given."""

@@ -1,0 +1,1 @@
+"""ONNX graphs: written, derived in other precisions, and checked."""
