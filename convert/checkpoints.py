@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mmn_edge.errors import UsageError
-from mmn_edge.files import sha256
-from mmn_edge.identity import Identity, described_options, described_temperature, identify
+from mmn_edge.model.description import Identity, described_options, described_temperature, identify
 from mmn_edge.network import MMN, build_network, read_checkpoint
-from mmn_edge.preprocess import Preprocessing
+from mmn_edge.skeleton.preprocess import Preprocessing
+from mmn_edge.system.files import sha256
 
 __all__ = ["Member", "check_members", "read_member", "shares"]
 

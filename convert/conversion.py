@@ -13,9 +13,7 @@ import onnx
 import torch
 
 import mmn_edge
-from mmn_edge import clips, layouts, presets
-from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import PRECISIONS, Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
+from mmn_edge.bundle.bundle import PRECISIONS, Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
 from mmn_edge.convert.checkpoints import Member, check_members, read_member, shares
 from mmn_edge.convert.deploy.deploy import DeployNetwork, deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
@@ -29,14 +27,18 @@ from mmn_edge.convert.parity import (
     compare_half,
     compare_int8,
 )
+from mmn_edge.datasets import reading
+from mmn_edge.drift.windows import as_features, sample_windows, window_of
 from mmn_edge.errors import LayoutError, UsageError
-from mmn_edge.extras import check_half_scales, half_scales_work, load_onnxruntime
+from mmn_edge.model import presets
+from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.presets import Window
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
-from mmn_edge.preprocess import Preprocessing, fill_missing
-from mmn_edge.presets import Window
-from mmn_edge.skeleton import FloatArray
-from mmn_edge.windows import as_features, sample_windows, window_of
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.preprocess import Preprocessing, fill_missing
+from mmn_edge.system.extras import check_half_scales, half_scales_work, load_onnxruntime
 
 __all__ = ["INPUTS", "Conversion", "convert"]
 
@@ -165,7 +167,7 @@ def convert(
         quantization = {"ranges": "of the checkpoint", **_mapping(first.description.get("quantization"))}
         if calibration is not None:
             progress("calibrating int8 ranges")
-            split = split or ("train" if "train" in clips.splits(calibration) else None)
+            split = split or ("train" if "train" in reading.splits(calibration) else None)
             windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, arch, layout)
             for member in members:
                 _calibrate(member.fake, windows, member.identity.preprocessing(member.network.arch))
@@ -322,7 +324,7 @@ def _data_windows(
     data: Path, split: str | None, limit: int, arch: Architecture, layout: layouts.Layout | None
 ) -> FloatArray:
     """Up to ``limit`` whole clips, spread over the data set, as windows ``(N, T, V, C)``."""
-    found = clips.read_clips(data, split).clips
+    found = reading.read_clips(data, split).clips
     chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
     shape = chosen[0].keypoints.shape
     if arch.num_people != 1 or shape[1:] != (arch.num_joints, arch.in_channels):

@@ -16,10 +16,10 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from mmn_edge.convert.graph.lint import HEAVY, site_of
+from mmn_edge.drift.layers import Layer, LayerDrift
 from mmn_edge.errors import BundleError
-from mmn_edge.extras import load_onnxruntime, session_options
-from mmn_edge.layer_drift import Layer, LayerDrift
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.system.extras import load_onnxruntime, session_options
 
 __all__ = ["compare_layers"]
 

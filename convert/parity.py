@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from mmn_edge.errors import VerificationError
-from mmn_edge.extras import load_onnxruntime, session_options
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.system.extras import load_onnxruntime, session_options
 
 __all__ = [
     "HALF_TOLERANCE",

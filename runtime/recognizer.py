@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mmn_edge import layouts, mappings
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.errors import BundleError, LayoutError
-from mmn_edge.labels import Labels
-from mmn_edge.preprocess import features
-from mmn_edge.runtime.backend import Backend
-from mmn_edge.runtime.source import Observation
-from mmn_edge.runtime.window import PersonWindow
-from mmn_edge.skeleton import FloatArray, Frame
+from mmn_edge.model.labels import Labels
+from mmn_edge.runtime.backends.backend import Backend
+from mmn_edge.runtime.sliding_window import PersonWindow
+from mmn_edge.runtime.sources.source import Observation
+from mmn_edge.skeleton import layouts, mappings
+from mmn_edge.skeleton.frame import FloatArray, Frame
+from mmn_edge.skeleton.preprocess import features
 
 __all__ = ["Prediction", "Recognizer"]
 

@@ -15,20 +15,20 @@ import pytest
 import torch
 from filelock import FileLock
 
-from mmn_edge import labels, presets
-from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import Bundle, write_bundle
+from mmn_edge.bundle.bundle import Bundle, write_bundle
 from mmn_edge.convert import conversion
 from mmn_edge.convert.conversion import convert
 from mmn_edge.convert.deploy.deploy import merged_sites
 from mmn_edge.convert.graph.exporter import save_onnx
 from mmn_edge.convert.graph.half import halved
 from mmn_edge.convert.graph.quantized import quantized, quantized_layers
+from mmn_edge.drift.windows import as_features, sample_windows
+from mmn_edge.model import labels, presets
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import calibrate, default_kept, quantize
-from mmn_edge.preprocess import Preprocessing
-from mmn_edge.skeleton import FloatArray
-from mmn_edge.windows import as_features, sample_windows
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.preprocess import Preprocessing
 
 
 def pytest_configure() -> None:

@@ -37,7 +37,7 @@ EXPORTING = [
 
 
 def test_the_tree_was_found() -> None:
-    assert {"mmn_edge", "mmn_edge.cli", "mmn_edge.preprocess", "mmn_edge.runtime.pose"} <= set(EXPORTING)
+    assert {"mmn_edge", "mmn_edge.cli", "mmn_edge.skeleton.preprocess", "mmn_edge.runtime.pose.pose"} <= set(EXPORTING)
     assert any(name.startswith("mmn_edge.train.") for name in EXPORTING)
     assert any(name.startswith("mmn_edge.convert.") for name in EXPORTING)
 

@@ -181,7 +181,7 @@ def test_the_command_line_the_core_and_the_runtime_import_without_them(base: lis
             relative = path.relative_to(ROOT).with_suffix("")
             parts = relative.parts if relative.parts[0] == "mmn_edge" else ("mmn_edge", *relative.parts)
             names.append(".".join(parts).removesuffix(".__init__"))
-    assert {"mmn_edge.cli", "mmn_edge.runtime.mediapipe_pose", "mmn_edge.clips"} <= set(names)
+    assert {"mmn_edge.cli", "mmn_edge.runtime.pose.mediapipe", "mmn_edge.datasets.reading"} <= set(names)
     names += ["mmn_edge.train", "mmn_edge.convert", "mmn_edge.train.recipe"]
     names += [
         "mmn_edge.convert.tensorrt.bundle_engines"

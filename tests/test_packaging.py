@@ -152,7 +152,7 @@ def test_a_wheel_holds_every_module_and_every_data_file(
     wheels: dict[str, Path], tree: Path, tmp_path: Path, origin: str
 ) -> None:
     expected = {installed(path) for path in sources(tree)}
-    assert "mmn_edge/runtime/pose.py" in expected
+    assert "mmn_edge/runtime/pose/pose.py" in expected
     assert any(name.startswith("mmn_edge/data/layouts/") for name in expected)
     with zipfile.ZipFile(wheels[origin]) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name}
@@ -170,9 +170,10 @@ def test_the_wheel_works_where_there_is_no_checkout(wheels: dict[str, Path], tmp
 import importlib, sys
 sys.path = [sys.argv[1]] + [p for p in sys.path if not p.startswith(sys.argv[2]) or "site-packages" in p]
 sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in repr(finder)]
-from mmn_edge import labels, layouts, mappings
+from mmn_edge.model import labels
+from mmn_edge.skeleton import layouts, mappings
 assert layouts.names() and labels.names() and mappings.names()
-for name in ("mmn_edge.cli", "mmn_edge.runtime.sources", "mmn_edge.train.recipe", "mmn_edge.convert"):
+for name in ("mmn_edge.cli", "mmn_edge.runtime.sources.grammar", "mmn_edge.train.recipe", "mmn_edge.convert"):
     print(importlib.import_module(name).__file__)
 from mmn_edge.cli import main
 main(["layouts"])

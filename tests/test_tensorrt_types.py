@@ -42,8 +42,8 @@ NOT_IN = {
 """Right in some versions only."""
 
 PLANTED = (
-    ("runtime/tensorrt_engine.py", "execute_async_v3", "execute_async_v2"),
-    ("runtime/tensorrt_engine.py", "def get_error_desc(self, index: SupportsInt)", "def get_error_desc(self)"),
+    ("runtime/backends/tensorrt/engine.py", "execute_async_v3", "execute_async_v2"),
+    ("runtime/backends/tensorrt/engine.py", "def get_error_desc(self, index: SupportsInt)", "def get_error_desc(self)"),
     ("convert/tensorrt/engine.py", ".build_serialized_network(", ".build_engine("),
     ("convert/tensorrt/engine.py", ".parse_from_file(", ".parse_file("),
 )
@@ -119,7 +119,11 @@ def errors_in(errors: list[str], file: str) -> dict[int, str]:
 
 def test_the_modules_that_call_tensorrt_are_found() -> None:
     names = {path.relative_to(TYPING).as_posix() for path in modules()}
-    assert {"runtime/tensorrt_engine.py", "convert/tensorrt/engine.py", "convert/tensorrt/builder_log.py"} <= names
+    assert {
+        "runtime/backends/tensorrt/engine.py",
+        "convert/tensorrt/engine.py",
+        "convert/tensorrt/builder_log.py",
+    } <= names
     assert not any(name.startswith("train/") for name in names)
 
 

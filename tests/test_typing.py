@@ -12,8 +12,10 @@ SOURCES = ("mmn_edge", "train", "convert", "runtime", ".typing")
 
 PLANTED = {
     # A stage that calls the core wrongly, and the command line that calls a stage wrongly.
-    Path("convert/planted.py"): "from mmn_edge.preprocess import uniform_indices\n\nuniform_indices('64', 64)\n",
-    Path("mmn_edge/cli/planted.py"): "from mmn_edge.runtime.sources import open_source\n\nopen_source(3)\n",
+    Path("convert/planted.py"): (
+        "from mmn_edge.skeleton.preprocess import uniform_indices\n\nuniform_indices('64', 64)\n"
+    ),
+    Path("mmn_edge/cli/planted.py"): "from mmn_edge.runtime.sources.grammar import open_source\n\nopen_source(3)\n",
 }
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmn_edge.layouts import Layout
-from mmn_edge.preprocess import fill_missing
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.layouts import Layout
+from mmn_edge.skeleton.preprocess import fill_missing
 from mmn_edge.train.recipe import Augment
 
 __all__ = ["augment", "crop", "erase"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from mmn_edge.train.journal import EpochResult
+from mmn_edge.train.log import EpochResult
 
 __all__ = ["svg"]
 

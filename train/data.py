@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mmn_edge import clips as clip_files
-from mmn_edge import labels, layouts, synthetic
-from mmn_edge.clips import Clip
+from mmn_edge.datasets import reading as clip_files
+from mmn_edge.datasets.reading import Clip
+from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import DataError
-from mmn_edge.labels import Labels
-from mmn_edge.preprocess import Preprocessing, features, fill_missing, random_indices
-from mmn_edge.testset import EvaluationSet, align
+from mmn_edge.evaluation.testset import EvaluationSet, align
+from mmn_edge.model import labels
+from mmn_edge.model.labels import Labels
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import Preprocessing, features, fill_missing, random_indices
 from mmn_edge.train.augmentation import augment, crop, erase
 from mmn_edge.train.recipe import Recipe
 
@@ -59,7 +61,7 @@ class AnnotatedData:
     """A data set on disk.
 
     Args:
-        path: What :func:`mmn_edge.clips.read_clips` reads.
+        path: What :func:`mmn_edge.datasets.reading.read_clips` reads.
         layout: The layout that its joints are in.
         names: Its classes; None takes the file's own names, or numbers.
         train: Name of the training split.
@@ -127,8 +129,8 @@ class SyntheticData:
         return self._latest[1]
 
     def _make(self, size: int, number: int) -> list[Clip]:
-        bones = layouts.get(synthetic.LAYOUT).bones
-        entries = synthetic.dataset(size, seed=self._seed * 100_003 + number)
+        bones = layouts.get(clips.LAYOUT).bones
+        entries = clips.dataset(size, seed=self._seed * 100_003 + number)
         return [
             Clip(entry["frame_dir"], entry["label"], fill_missing(entry["keypoint"][0], bones)) for entry in entries
         ]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmn_edge.network import MMN
+from mmn_edge.train.amp import fast_dtype
 from mmn_edge.train.muon import Muon
-from mmn_edge.train.precision import fast_dtype
 from mmn_edge.train.recipe import Optim
 from mmn_edge.train.schedule import parameter_groups
 

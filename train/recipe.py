@@ -12,10 +12,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mmn_edge import presets
 from mmn_edge.errors import UsageError
-from mmn_edge.extras import require
-from mmn_edge.preprocess import STREAMS
+from mmn_edge.model import presets
+from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.extras import require
 
 __all__ = ["Augment", "Data", "Model", "Optim", "Qat", "Recipe", "load", "names", "text"]
 

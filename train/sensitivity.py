@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmn_edge import testset
-from mmn_edge.architecture import Architecture
-from mmn_edge.identity import Identity
+from mmn_edge.evaluation import testset
+from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.description import Identity
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import disable, enable, quantized_sites
-from mmn_edge.preprocess import features, uniform_indices
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.preprocess import features, uniform_indices
 
 __all__ = ["Budget", "Choice", "Effect", "Sensitivity", "choose", "groups", "labelled_windows", "measure"]
 
@@ -131,7 +131,7 @@ def labelled_windows(
     Joints and classes are fitted to the model's as in an evaluation.
 
     Args:
-        data: What :func:`mmn_edge.clips.read_clips` reads.
+        data: What :func:`mmn_edge.datasets.reading.read_clips` reads.
         split: The split; all clips where None.
         limit: How many clips at most.
         arch: The network's options.

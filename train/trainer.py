@@ -14,16 +14,15 @@ import torch
 from torch import nn
 
 import mmn_edge
-from mmn_edge import layouts
 from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
-from mmn_edge.files import atomic_file
+from mmn_edge.model.presets import Window
 from mmn_edge.network import MMN, load_safely
-from mmn_edge.preprocess import Preprocessing
-from mmn_edge.presets import Window
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import Preprocessing
+from mmn_edge.system.files import atomic_file
 from mmn_edge.train import curves
-from mmn_edge.train.acceleration import compile_blocks, record
-from mmn_edge.train.average import MovingAverage
-from mmn_edge.train.beginning import Beginning
+from mmn_edge.train.amp import training_dtype
+from mmn_edge.train.compile import compile_blocks, record
 from mmn_edge.train.data import (
     Batch,
     TrainingData,
@@ -32,13 +31,14 @@ from mmn_edge.train.data import (
     evaluation_batches,
     training_batches,
 )
-from mmn_edge.train.distribution import Processes
-from mmn_edge.train.journal import LOG, EpochResult, Journal
-from mmn_edge.train.objective import Objective
+from mmn_edge.train.distributed import Processes
+from mmn_edge.train.ema import MovingAverage
+from mmn_edge.train.log import LOG, EpochResult, Journal
+from mmn_edge.train.loss import Objective
 from mmn_edge.train.optimizer import Optimizer
-from mmn_edge.train.precision import training_dtype
 from mmn_edge.train.recipe import Recipe
 from mmn_edge.train.schedule import learning_rate
+from mmn_edge.train.start import Beginning
 
 __all__ = ["Trainer"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmn_edge.convert.deploy.deploy import DeployNetwork
 from mmn_edge.network import MMN
-from mmn_edge.preprocess import NORMALISE_EPS, Preprocessing, time_index, uniform_indices
+from mmn_edge.skeleton.preprocess import NORMALISE_EPS, Preprocessing, time_index, uniform_indices
 
 __all__ = ["FeaturesGraph", "KeypointsGraph", "StreamsGraph", "window_index"]
 
@@ -38,7 +38,7 @@ class FeaturesGraph(nn.Module):
 
 
 class KeypointsGraph(nn.Module):
-    """Raw keypoints in, with :mod:`mmn_edge.preprocess` inside the graph.
+    """Raw keypoints in, with :mod:`mmn_edge.skeleton.preprocess` inside the graph.
 
     The positional term is a constant: for a window of ``T`` resampled frames the time index is always the same.
     """

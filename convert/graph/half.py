@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mmn_edge.convert.graph.lint import HEAVY
 from mmn_edge.convert.graph.rewriting import replace
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.skeleton.frame import FloatArray
 
 __all__ = ["halved"]
 

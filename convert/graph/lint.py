@@ -15,7 +15,7 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 from mmn_edge.convert.graph.element_types import element_types, type_error
 from mmn_edge.errors import VerificationError
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.skeleton.frame import FloatArray
 
 __all__ = ["LintReport", "lint", "site_of"]
 

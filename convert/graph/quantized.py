@@ -20,7 +20,7 @@ from mmn_edge.convert.graph.rewriting import replace
 from mmn_edge.errors import VerificationError
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import LEVELS, Quantizer, quantized_sites
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.skeleton.frame import FloatArray
 
 __all__ = ["Site", "quantized", "quantized_layers"]
 

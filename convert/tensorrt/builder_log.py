@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, SupportsInt
 
-from mmn_edge.tensorrt_module import load_tensorrt
+from mmn_edge.system.tensorrt import load_tensorrt
 
 if TYPE_CHECKING:
     import tensorrt as trt

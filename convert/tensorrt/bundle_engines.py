@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mmn_edge.bundle import Bundle, add_engine
+from mmn_edge.bundle.bundle import Bundle, add_engine
+from mmn_edge.bundle.engine_record import engine_file
 from mmn_edge.convert.tensorrt.engine import Build, EngineOptions, aimed, build_engine
 from mmn_edge.convert.tensorrt.timing_cache import TimingCache
-from mmn_edge.engines import engine_file
 from mmn_edge.errors import UsageError
-from mmn_edge.tensorrt_module import load_tensorrt
+from mmn_edge.system.tensorrt import load_tensorrt
 
 __all__ = ["build_engines", "engine_precisions"]
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmn_edge.bundle.engine_record import EngineRecord
 from mmn_edge.convert.tensorrt.builder_log import BuilderLog, Cancellation, Phases, cancellable, logger, monitor
 from mmn_edge.convert.tensorrt.kernels import KernelReport, Product, match, read_kernels
 from mmn_edge.convert.tensorrt.timing_cache import TimingCache
-from mmn_edge.engines import EngineRecord
 from mmn_edge.errors import EngineError, UsageError
-from mmn_edge.files import sha256
-from mmn_edge.tensorrt_module import CudaDevice, cuda_device, is_jetson, load_tensorrt
+from mmn_edge.system.files import sha256
+from mmn_edge.system.tensorrt import CudaDevice, cuda_device, is_jetson, load_tensorrt
 
 if TYPE_CHECKING:
     import tensorrt as trt

@@ -12,12 +12,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmn_edge.files import atomic_file
+from mmn_edge.system.files import atomic_file
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-    from mmn_edge.tensorrt_module import CudaDevice
+    from mmn_edge.system.tensorrt import CudaDevice
 
 __all__ = ["TimingCache", "cache_folder"]
 

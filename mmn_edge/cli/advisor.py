@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge.bundle import PRECISIONS
+from mmn_edge.bundle.bundle import PRECISIONS
 from mmn_edge.cli import terminal
 
 if TYPE_CHECKING:
-    from mmn_edge.advice import Advice
+    from mmn_edge.bundle.advice import Advice
 
 __all__ = ["AUTO", "advise"]
 
@@ -35,15 +35,16 @@ def advise(path: Path, data: Path, split: str | None) -> None:
         LayoutError: The clips' joints do not fit the model.
         VerificationError: No precision stays within its limits; the bundle is as it was.
     """
-    from mmn_edge import advice as advising
-    from mmn_edge import machine, testset
-    from mmn_edge.bundle import Bundle, set_advice
-    from mmn_edge.drift import limits_for
-    from mmn_edge.drift_report import Verdict
-    from mmn_edge.runtime.classifier import open_classifier
-    from mmn_edge.runtime.profiler import percentiles
-    from mmn_edge.runtime.turns import ROUNDS, measure_in_turns
-    from mmn_edge.windows import Windows
+    from mmn_edge.bundle import advice as advising
+    from mmn_edge.bundle.bundle import Bundle, set_advice
+    from mmn_edge.drift.drift import limits_for
+    from mmn_edge.drift.report import Verdict
+    from mmn_edge.drift.windows import Windows
+    from mmn_edge.evaluation import testset
+    from mmn_edge.runtime.bundle_classifier import open_classifier
+    from mmn_edge.runtime.timing.profiler import percentiles
+    from mmn_edge.runtime.timing.turns import ROUNDS, measure_in_turns
+    from mmn_edge.system import machine
 
     note = functools.partial(click.echo, err=True)
     bundle = Bundle.open(path)

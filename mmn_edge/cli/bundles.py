@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge import presets
-from mmn_edge.architecture import parse_options
 from mmn_edge.cli import engines
 from mmn_edge.cli.advisor import AUTO, advise
 from mmn_edge.cli.completion import among
 from mmn_edge.cli.engines import EngineRequest, engine_options
 from mmn_edge.cli.options import backend_option, numbers, precision_option
 from mmn_edge.errors import UsageError
-from mmn_edge.extras import require
-from mmn_edge.preprocess import STREAMS
+from mmn_edge.model import presets
+from mmn_edge.model.architecture import parse_options
+from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
     from mmn_edge.convert.conversion import Conversion
@@ -268,9 +268,9 @@ def profile(
       mmn-edge profile model.bundle --backend tensorrt --precision fp16
       mmn-edge profile model.bundle --batch 1,4,16 --threads 1,2 --json > profile.json
     """
-    from mmn_edge import machine
     from mmn_edge.cli.options import find_bundle
-    from mmn_edge.runtime.profiler import profile as measure
+    from mmn_edge.runtime.timing.profiler import profile as measure
+    from mmn_edge.system import machine
 
     bundle, precision = engines.ready(find_bundle(bundle_path), backend, precision)
     batches = numbers(batch, "--batch")

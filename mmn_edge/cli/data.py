@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge import layouts, split_plan
 from mmn_edge.cli.completion import among
+from mmn_edge.datasets import splits
+from mmn_edge.datasets.hub import DATA_FILES
 from mmn_edge.errors import DataError, UsageError
-from mmn_edge.hub import DATA_FILES
+from mmn_edge.skeleton import layouts
 
 if TYPE_CHECKING:
-    from mmn_edge.dataset_check import Report
-    from mmn_edge.dataset_import import ImportedSet
+    from mmn_edge.datasets.check import Report
+    from mmn_edge.datasets.importing import ImportedSet
 
 __all__ = ["data"]
 
@@ -62,9 +63,9 @@ def check(
       mmn-edge data check recordings -o report
       mmn-edge data check nw_ucla.pkl --json > report.json
     """
-    from mmn_edge.clips import open_source
-    from mmn_edge.dataset_check import check as check_data_set
-    from mmn_edge.dataset_report import is_replaceable, write_report
+    from mmn_edge.datasets.check import check as check_data_set
+    from mmn_edge.datasets.reading import open_source
+    from mmn_edge.datasets.report import is_replaceable, write_report
 
     if output is not None and not is_replaceable(output):
         raise UsageError(f"{output} holds something other than an earlier report: name a new folder with -o")
@@ -108,7 +109,7 @@ def check(
     "--split",
     "plan",
     metavar="NAME=SHARE,...",
-    help=f"Splits to draw, class by class.  [default: the inputs' own, or {split_plan.DEFAULT}]",
+    help=f"Splits to draw, class by class.  [default: the inputs' own, or {splits.DEFAULT}]",
 )
 @click.option(
     "--split-by",
@@ -150,23 +151,23 @@ def import_(
       mmn-edge data import openpose_clips -o clips.pkl --to imigue --split train=0.7,val=0.15,test=0.15
       mmn-edge data import halpe.pkl --from halpe136 -o clips.pkl --to ma52 --classes isl18.pkl
     """
-    from mmn_edge import dataset_import
+    from mmn_edge.datasets import importing
 
     if output.exists() and not force:
         raise UsageError(
             f"{output} exists and was left alone: name another file with -o, or give --force to replace it"
         )
-    shares = split_plan.parse(plan) if plan else None
+    shares = splits.parse(plan) if plan else None
     for name in (target, *([source] if source else [])):
         layouts.get(name)
-    found = dataset_import.open_inputs(inputs, size=_size(image_size), class_names=_classes(classes))
+    found = importing.open_inputs(inputs, size=_size(image_size), class_names=_classes(classes))
     with _progress("importing clips") as progress:
-        imported = dataset_import.convert(found, target, source=source, progress=progress)
-    splits = dataset_import.splits_of(imported, shares, seed=seed, blocks=split_by == "order")
-    dataset_import.write(imported, splits, output, force=force)
+        imported = importing.convert(found, target, source=source, progress=progress)
+    drawn = importing.splits_of(imported, shares, seed=seed, blocks=split_by == "order")
+    importing.write(imported, drawn, output, force=force)
     for note in found.notes:
         click.echo(note, err=True)
-    _print_import(imported, splits, output)
+    _print_import(imported, drawn, output)
 
 
 @data.command()
@@ -187,7 +188,7 @@ def download(repository: str, output: Path | None, revision: str | None, include
       mmn-edge data download OWNER/NAME
       mmn-edge data download OWNER/NAME -o data/MA52 --revision main --include "*.pkl"
     """
-    from mmn_edge import hub
+    from mmn_edge.datasets import hub
 
     folder = output or Path(repository.rpartition("/")[2] or "data")
     files = hub.download(repository, folder, revision=revision, patterns=include or DATA_FILES)
@@ -216,7 +217,7 @@ def _print_report(report: Report, everything: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from mmn_edge.dataset_report import figures
+    from mmn_edge.datasets.report import figures
 
     console = Console(highlight=False)
     console.print(Text(report.path, "bold"))
@@ -287,8 +288,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _classes(path: Path | None) -> tuple[str, ...] | None:
-    from mmn_edge.clip_folder import read_classes
-    from mmn_edge.clips import open_source
+    from mmn_edge.datasets.formats.folder import read_classes
+    from mmn_edge.datasets.reading import open_source
 
     if path is None:
         return None

@@ -18,7 +18,7 @@ from mmn_edge.errors import MmnEdgeError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mmn_edge.synthetic import Segment
+    from mmn_edge.datasets.synthetic.clips import Segment
 
 __all__ = ["Match", "demo", "recognised", "score"]
 
@@ -74,8 +74,9 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
       mmn-edge demo
       mmn-edge demo --seed 11 --speed 1
     """
-    from mmn_edge import recording, synthetic
-    from mmn_edge.files import atomic_file
+    from mmn_edge.datasets.synthetic import clips
+    from mmn_edge.skeleton import recording
+    from mmn_edge.system.files import atomic_file
 
     output.mkdir(parents=True, exist_ok=True)
     bundle, stream = output / "demo.bundle", output / "script.jsonl"
@@ -85,7 +86,7 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
         _call("convert", str(path), "-o", str(bundle))
 
     click.secho(f"\n2. a scripted person: {seconds:g} s of skeletons, {speed:g} x real time", bold=True)
-    session = synthetic.script(seconds, seed)
+    session = clips.script(seconds, seed)
     with atomic_file(stream) as partial, partial.open("w", encoding="utf-8") as file:
         recording.write_frames(file, session.frames())
     command = [*_COMMAND, "run", "--model", str(bundle), str(stream), "--speed", str(speed), "--json"]
@@ -146,7 +147,7 @@ def recognised(predictions: Sequence[dict[str, Any]]) -> list[Segment]:
     A class counts from two predictions on; short interruptions are bridged. Each prediction speaks of the window before
     it, so that a segment's times lag the movement.
     """
-    from mmn_edge.synthetic import Segment
+    from mmn_edge.datasets.synthetic.clips import Segment
 
     runs: list[tuple[float, float, str, int]] = []
     for prediction in predictions:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mmn_edge import machine
-from mmn_edge.bundle import Bundle
-from mmn_edge.engines import EngineRecord, misfits
+from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.bundle.engine_record import EngineRecord, misfits
 from mmn_edge.errors import UsageError
-from mmn_edge.tensorrt_module import device_facts, load_tensorrt
+from mmn_edge.system import machine
+from mmn_edge.system.tensorrt import device_facts, load_tensorrt
 
 if TYPE_CHECKING:
     from mmn_edge.convert.tensorrt.engine import Build, EngineOptions
-    from mmn_edge.runtime.backend import Backend
+    from mmn_edge.runtime.backends.backend import Backend
 
 __all__ = ["EngineRequest", "build", "check", "engine_options", "open_ready", "ready", "ready_engine"]
 
@@ -151,7 +151,7 @@ def build(
         path: The bundle.
         request: How to build.
         precisions: Models to build engines of; None means all but fp32, or fp32 where there is nothing else.
-        flavour: One of :data:`mmn_edge.engines.FLAVOURS`; None means the request's.
+        flavour: One of :data:`mmn_edge.bundle.engine_record.FLAVOURS`; None means the request's.
         err: Print to standard error; standard output then belongs to what is done with the engine.
 
     Raises:
@@ -193,7 +193,7 @@ def ready_engine(path: Path, precision: str, flavour: str | None = None, *, batc
     Args:
         path: The bundle.
         precision: One of its models.
-        flavour: One of :data:`mmn_edge.engines.FLAVOURS`; None takes the first that is installed.
+        flavour: One of :data:`mmn_edge.bundle.engine_record.FLAVOURS`; None takes the first that is installed.
         batch: The largest number of windows at once that it must take; None leaves that open.
 
     Raises:
@@ -231,13 +231,13 @@ def ready(path: Path, backend: str | None, precision: str | None) -> tuple[Bundl
         MissingDependencyError: TensorRT or PyCUDA is not installed, and one of them is needed.
         BundleError: The bundle is not sound, or an engine cannot be built.
     """
-    from mmn_edge.runtime.backend import ENGINE_BACKENDS, find_engines
+    from mmn_edge.runtime.backends.backend import ENGINE_BACKENDS, find_engines
 
     flavour = ENGINE_BACKENDS.get(backend or "")
     if flavour is None:
         bundle = Bundle.open(path)
         return bundle, precision or _advised(bundle)
-    from mmn_edge.runtime.cuda import load_driver
+    from mmn_edge.runtime.backends.tensorrt.cuda import load_driver
 
     load_tensorrt(flavour)
     load_driver()  # or minutes would be spent on an engine that nothing runs
@@ -267,7 +267,7 @@ def open_ready(
     path: Path, backend: str | None, *, precision: str | None, threads: int | None
 ) -> tuple[Bundle, Backend]:
     """A bundle and its backend, not yet loaded; on the way an engine may be built. Notes go to standard error."""
-    from mmn_edge.runtime.backend import open_backend
+    from mmn_edge.runtime.backends.backend import open_backend
 
     bundle, precision = ready(path, backend, precision)
     note = functools.partial(click.echo, err=True)

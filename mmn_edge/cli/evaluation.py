@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge import layouts, presets
-from mmn_edge.architecture import parse_options
 from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import among
 from mmn_edge.cli.options import backend_option
 from mmn_edge.errors import DataError, UsageError
-from mmn_edge.evaluation import BATCH, DEPLOYED, PROTOCOLS
-from mmn_edge.extras import require
-from mmn_edge.preprocess import STREAMS
+from mmn_edge.evaluation.evaluation import BATCH, DEPLOYED, PROTOCOLS
+from mmn_edge.model import presets
+from mmn_edge.model.architecture import parse_options
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
-    from mmn_edge.report import Report
+    from mmn_edge.evaluation.report import Report
 
 __all__ = ["evaluate"]
 
@@ -111,10 +112,10 @@ def evaluate(
       mmn-edge evaluate best.pt --data jhmdb.pkl --split val --fit-temperature --write
       mmn-edge evaluate joint.pt bone.pt --data data/MA52 --split test --fuse mean --submission ma52.zip
     """
-    from mmn_edge import report_folder, testset
-    from mmn_edge import submission as submissions
     from mmn_edge.cli.models import model_sources
-    from mmn_edge.comparison import Comparison
+    from mmn_edge.evaluation import folder, testset
+    from mmn_edge.evaluation import submission as submissions
+    from mmn_edge.evaluation.comparison import Comparison
 
     if preset is not None:
         presets.get(preset)
@@ -138,12 +139,12 @@ def evaluate(
         raise UsageError("--write is for checkpoints: convert carries their temperature into a bundle")
     if write:
         require("torch", extra="train", purpose="Evaluating a checkpoint")
-        from mmn_edge.network.classifier import check_temperature, write_temperature
+        from mmn_edge.network.checkpoint_classifier import check_temperature, write_temperature
 
         for source in sources:
             check_temperature(source.path)  # before the long work, and before any of them is changed
     if output is not None:
-        report_folder.check_folder(output)
+        folder.check_folder(output)
     if submission is not None:
         submissions.check_submission(submission)
     if not data.exists():
@@ -174,7 +175,7 @@ def evaluate(
             return
     report = comparison.report(fused=fused, restrict=restrict, fit_temperature=fit_temperature)
     if output is not None:
-        report_folder.write_folder(report, output)
+        folder.write_folder(report, output)
         click.echo(f"wrote {output / 'report.html'}", err=True)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False))
@@ -188,7 +189,7 @@ def evaluate(
 
 def _print(report: Report) -> None:
     """The tables, on standard output."""
-    from mmn_edge.report_page import CROSS_FITTED, summary, temperatures
+    from mmn_edge.evaluation.page import CROSS_FITTED, summary, temperatures
 
     console = terminal.output()
     count = len(report.with_data)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from mmn_edge import drawing, mappings
-from mmn_edge import layouts as registry
 from mmn_edge.cli.completion import among
 from mmn_edge.errors import UsageError
+from mmn_edge.skeleton import drawing, mappings
+from mmn_edge.skeleton import layouts as registry
 
 __all__ = ["layouts"]
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmn_edge.architecture import parse_options
-from mmn_edge.bundle import MANIFEST, Bundle
+from mmn_edge.bundle.bundle import MANIFEST, Bundle
 from mmn_edge.errors import UsageError
-from mmn_edge.extras import require
+from mmn_edge.model.architecture import parse_options
+from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
-    from mmn_edge.evaluation import Classifier
+    from mmn_edge.evaluation.evaluation import Classifier
 
 __all__ = ["ALL", "ModelSource", "model_sources"]
 
@@ -60,7 +60,7 @@ class ModelSource:
             on_note: Told in a sentence why an engine of a bundle is not used.
         """
         if self.bundle is not None:
-            from mmn_edge.runtime.classifier import open_classifier
+            from mmn_edge.runtime.bundle_classifier import open_classifier
 
             with open_classifier(
                 self.bundle,
@@ -75,7 +75,7 @@ class ModelSource:
         require("torch", extra="train", purpose="Evaluating a checkpoint")
         import torch
 
-        from mmn_edge.network.classifier import open_checkpoint
+        from mmn_edge.network.checkpoint_classifier import open_checkpoint
 
         if threads is not None:
             torch.set_num_threads(threads)

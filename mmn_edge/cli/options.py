@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mmn_edge.bundle import MANIFEST, PRECISIONS, bundle_files
+from mmn_edge.bundle.bundle import MANIFEST, PRECISIONS, bundle_files
 from mmn_edge.errors import UsageError
 
 __all__ = ["backend_option", "find_bundle", "model_option", "numbers", "precision_option"]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from mmn_edge import presets
-from mmn_edge.architecture import parse_options
 from mmn_edge.cli.completion import among
 from mmn_edge.errors import CheckpointError, MmnEdgeError, UsageError
-from mmn_edge.extras import require
-from mmn_edge.preprocess import STREAMS
+from mmn_edge.model import presets
+from mmn_edge.model.architecture import parse_options
+from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
-    from mmn_edge.identity import Identity
+    from mmn_edge.model.description import Identity
     from mmn_edge.network import MMN
     from mmn_edge.train.sensitivity import Batches, Budget, Choice, Effect, Sensitivity
 
@@ -129,17 +129,17 @@ def quantize(
     if keep != "auto" and given("budget") is ParameterSource.COMMANDLINE:
         raise UsageError("--budget is what --keep auto may lose: give both")
     if report is not None:
-        from mmn_edge.report_folder import check_folder
+        from mmn_edge.evaluation.folder import check_folder
 
         check_folder(report, REPORT, SCHEMA, REPORT[0])
     require("torch", extra="train", purpose="Quantizing a checkpoint")
     import torch
 
-    from mmn_edge import clips
-    from mmn_edge.identity import described_options, identify
+    from mmn_edge.datasets import reading
+    from mmn_edge.evaluation.testset import default_split
+    from mmn_edge.model.description import described_options, identify
     from mmn_edge.network import build_network, read_checkpoint
     from mmn_edge.network import quantization as q
-    from mmn_edge.testset import default_split
     from mmn_edge.train.sensitivity import Budget, labelled_windows
 
     if output is not None and output.exists():
@@ -153,7 +153,7 @@ def quantize(
     options = {**described_options(description), **parse_options(model_options)}
     network = build_network(state, options, origin=str(checkpoint), quantized=False)
     identity = identify(network.arch, description, preset=preset, stream=stream, origin=checkpoint)
-    split = split or ("train" if "train" in clips.splits(data) else None)
+    split = split or ("train" if "train" in reading.splits(data) else None)
     kept = () if keep == "auto" else q.kept_sites(network, keep)
 
     calibration = labelled_windows(data, split, calibration_clips, network.arch, identity, labels=False)
@@ -232,7 +232,7 @@ def _print(found: Sensitivity, choice: Choice | None) -> None:
 
 def _write_report(folder: Path, found: Sensitivity, choice: Choice | None, *, title: str) -> None:
     from mmn_edge.cli.sensitivity_report import markdown, svg
-    from mmn_edge.files import atomic_file
+    from mmn_edge.system.files import atomic_file
 
     content: dict[str, Any] = {
         "schema": SCHEMA,
@@ -271,7 +271,7 @@ def _describe(network: MMN, identity: Identity) -> dict[str, Any]:
 def _save(path: Path, network: MMN, description: dict[str, Any]) -> None:
     import torch
 
-    from mmn_edge.files import atomic_file
+    from mmn_edge.system.files import atomic_file
 
     try:
         with atomic_file(path) as partial:

@@ -18,10 +18,10 @@ from mmn_edge.cli.options import backend_option, find_bundle, model_option, prec
 from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from mmn_edge.presets import Window
+    from mmn_edge.model.presets import Window
     from mmn_edge.runtime.recognizer import Prediction
-    from mmn_edge.runtime.sink import Sink
-    from mmn_edge.runtime.source import Observation
+    from mmn_edge.runtime.sinks.sink import Sink
+    from mmn_edge.runtime.sources.source import Observation
 
 __all__ = ["record", "run"]
 
@@ -90,8 +90,8 @@ def run(
     """See the decorator: the help text shares a paragraph with record."""
     from mmn_edge.cli.engines import open_ready
     from mmn_edge.runtime.recognizer import Recognizer
-    from mmn_edge.runtime.sink import JsonLinesSink, TableSink
-    from mmn_edge.runtime.sources import open_source
+    from mmn_edge.runtime.sinks.sink import JsonLinesSink, TableSink
+    from mmn_edge.runtime.sources.grammar import open_source
 
     name = _source_name(source, camera)
     stream = open_source(name, speed=speed)
@@ -107,7 +107,7 @@ def run(
         opened = stack.enter_context(stream)
         sink: Sink
         if output is not None:
-            from mmn_edge.files import line_file
+            from mmn_edge.system.files import line_file
 
             sink = JsonLinesSink(stack.enter_context(line_file(output)))
         elif as_json or not sys.stdout.isatty():
@@ -172,9 +172,9 @@ def record(source: str | None, camera: int | None, output: Path, duration: float
     """See the decorator: the help text shares a paragraph with run."""
     from rich.console import Console
 
-    from mmn_edge import recording
-    from mmn_edge.files import line_file
-    from mmn_edge.runtime.sources import open_source
+    from mmn_edge.runtime.sources.grammar import open_source
+    from mmn_edge.skeleton import recording
+    from mmn_edge.system.files import line_file
 
     name = _source_name(source, camera)
     stream = open_source(name)
@@ -239,7 +239,7 @@ class _Summary:
 
     def text(self, window: Window) -> str:
         """A few lines for standard error."""
-        from mmn_edge.runtime.profiler import percentiles
+        from mmn_edge.runtime.timing.profiler import percentiles
 
         spent = 0.0 if self._began is None else time.perf_counter() - self._began
         lines = [f"{self.frames} frames, {self.predictions} predictions in {spent:.1f} s"]

@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 if TYPE_CHECKING:
     from mmn_edge.cli.demo import Match
-    from mmn_edge.synthetic import Segment
+    from mmn_edge.datasets.synthetic.clips import Segment
 
 __all__ = ["svg"]
 

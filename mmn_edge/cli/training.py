@@ -9,13 +9,13 @@ import click
 
 from mmn_edge.cli.completion import of_recipe_fields, of_recipes
 from mmn_edge.errors import DataError, UsageError
-from mmn_edge.extras import require
-from mmn_edge.preprocess import STREAMS
+from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
-    from mmn_edge.layouts import Layout
+    from mmn_edge.skeleton.layouts import Layout
     from mmn_edge.train.data import TrainingData
-    from mmn_edge.train.journal import EpochResult
+    from mmn_edge.train.log import EpochResult
     from mmn_edge.train.recipe import Recipe
     from mmn_edge.train.trainer import Trainer
 
@@ -90,10 +90,11 @@ def train(
     require("torch", extra="train", purpose="Training")
     import torch
 
-    from mmn_edge import layouts, presets
+    from mmn_edge.model import presets
+    from mmn_edge.skeleton import layouts
     from mmn_edge.train import recipe as recipe_files
-    from mmn_edge.train.beginning import begin
-    from mmn_edge.train.distribution import joined
+    from mmn_edge.train.distributed import joined
+    from mmn_edge.train.start import begin
     from mmn_edge.train.trainer import Trainer
 
     if threads is not None:
@@ -184,11 +185,11 @@ def recipes(name: str | None, changes: tuple[str, ...]) -> None:
 
 def _own_layout(path: Path, split: str) -> str | None:
     """The layout that a data set says it is in, read off the first clip of a split."""
-    from mmn_edge import clips
+    from mmn_edge.datasets import reading
 
     if not path.exists():
         raise DataError(f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC}")
-    entries = clips.open_source(path, split).of_split(split)
+    entries = reading.open_source(path, split).of_split(split)
     return entries[0].read().layout if entries else None
 
 
@@ -201,8 +202,8 @@ def _data(
     val_split: str | None,
     size: int,
 ) -> TrainingData:
-    from mmn_edge import labels, presets
-    from mmn_edge.testset import default_split
+    from mmn_edge.evaluation.testset import default_split
+    from mmn_edge.model import labels, presets
     from mmn_edge.train.data import AnnotatedData, SyntheticData
 
     if data == SYNTHETIC:

@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge import layouts, presets
 from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import among
 from mmn_edge.cli.models import ALL, ModelSource, model_sources
 from mmn_edge.cli.options import find_bundle
-from mmn_edge.drift import limits_for
+from mmn_edge.drift.drift import limits_for
 from mmn_edge.errors import MissingDependencyError, UsageError, VerificationError
-from mmn_edge.extras import require
-from mmn_edge.preprocess import STREAMS
+from mmn_edge.model import presets
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
-    from mmn_edge.drift_report import DriftReport, Verdict
-    from mmn_edge.evaluation import Classifier, Trial
-    from mmn_edge.layer_drift import LayerDrift
-    from mmn_edge.windows import Windows
+    from mmn_edge.drift.layers import LayerDrift
+    from mmn_edge.drift.report import DriftReport, Verdict
+    from mmn_edge.drift.windows import Windows
+    from mmn_edge.evaluation.evaluation import Classifier, Trial
 
 __all__ = ["verify"]
 
@@ -123,8 +124,9 @@ def verify(
       mmn-edge verify model.bundle --data data/MA52 --checkpoint best.pt --max-lost 1
       mmn-edge verify fp.bundle ptq.bundle:int8 qat.bundle:int8 --data nw_ucla.pkl
     """
-    from mmn_edge import drift_page, machine
-    from mmn_edge.drift_report import DriftReport, Verdict
+    from mmn_edge.drift import page
+    from mmn_edge.drift.report import DriftReport, Verdict
+    from mmn_edge.system import machine
 
     if preset is not None:
         presets.get(preset)
@@ -135,7 +137,7 @@ def verify(
     if checkpoint is None and (preset is not None or stream is not None or model_options):
         raise UsageError("--preset, --stream and --model-option say what a checkpoint is: name it with --checkpoint")
     if output is not None:
-        drift_page.check_folder(output)
+        page.check_folder(output)
     sources = model_sources(bundles or (str(find_bundle(None)),), precision=ALL)
     if checkpoints := [source.name for source in sources if source.bundle is None]:
         raise UsageError(f"{checkpoints[0]} is a checkpoint: name bundles, and a checkpoint with --checkpoint")
@@ -190,7 +192,7 @@ def verify(
             notes.append(f"Layers were not compared: {error}")
     report = DriftReport(windows, reference, verdicts, machine.describe(), found, tuple(notes))
     if output is not None:
-        drift_page.write_folder(report, output)
+        page.write_folder(report, output)
         click.echo(f"wrote {output / 'report.html'}", err=True)
     if as_json:
         click.echo(json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
@@ -203,8 +205,8 @@ def verify(
 
 def _windows(model: Classifier, data: Path | None, split: str | None, layout: str | None, count: int | None) -> Windows:
     """What the models are asked: labelled clips, or else synthetic motion."""
-    from mmn_edge import testset
-    from mmn_edge.windows import Windows
+    from mmn_edge.drift.windows import Windows
+    from mmn_edge.evaluation import testset
 
     if data is None:
         return Windows.synthetic(model, count or SYNTHETIC_WINDOWS)
@@ -218,7 +220,7 @@ def _layers(
     """The layers of every ONNX model against those of its bundle's fp32 model, on the windows that drift most."""
     require("onnx", extra="convert", purpose="Comparing layers")
     from mmn_edge.convert.layer_outputs import compare_layers
-    from mmn_edge.layer_drift import THRESHOLDS
+    from mmn_edge.drift.layers import THRESHOLDS
 
     found = {}
     for verdict in verdicts:
@@ -239,20 +241,20 @@ def _print(report: DriftReport) -> None:
     """The tables, on standard output."""
     from rich.markup import escape
 
-    from mmn_edge import drift_page
+    from mmn_edge.drift import page
 
     console = terminal.output()
-    console.print(" ".join(drift_page.facts(report)), markup=False)
-    for note in drift_page.notes(report):
+    console.print(" ".join(page.facts(report)), markup=False)
+    for note in page.notes(report):
         console.print(f"- {note}", markup=False)
-    console.print(terminal.table(*drift_page.summary(report), words=1))
+    console.print(terminal.table(*page.summary(report), words=1))
     if len(report.trials) > 2:
-        console.print(terminal.table(*drift_page.pairs(report), words=1))
+        console.print(terminal.table(*page.pairs(report), words=1))
     for name, drift in report.layers.items():
         console.print(
-            f"[bold]{escape(name)}[/], {len(drift.layers)} layers; drift begins {escape(drift_page.layer_words(drift))}"
+            f"[bold]{escape(name)}[/], {len(drift.layers)} layers; drift begins {escape(page.layer_words(drift))}"
         )
-        console.print(terminal.table(*drift_page.layer_table(drift), words=2))
+        console.print(terminal.table(*page.layer_table(drift), words=2))
     if report.failed:
-        console.print(terminal.table(*drift_page.drifted(report), words=3))
-    console.print(drift_page.verdict(report), markup=False, style="bold red" if report.failed else "bold green")
+        console.print(terminal.table(*page.drifted(report), words=3))
+    console.print(page.verdict(report), markup=False, style="bold red" if report.failed else "bold green")

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmn_edge.architecture import Architecture, key_problems
 from mmn_edge.errors import CheckpointError
+from mmn_edge.model.architecture import Architecture, key_problems
 from mmn_edge.network.mmn import MMN
 from mmn_edge.network.quantization import enable, quantize, range_key, sites, split_state
 

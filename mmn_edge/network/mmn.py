@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmn_edge.architecture import NUM_SCALES, Architecture
+from mmn_edge.model.architecture import NUM_SCALES, Architecture
 
 __all__ = ["MMN"]
 

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from mmn_edge import machine
-from mmn_edge.runtime import cuda
+from mmn_edge.runtime.backends.tensorrt import cuda
+from mmn_edge.system import machine
 
 
 def main() -> None:

@@ -36,18 +36,20 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmn_edge import labels, layouts, machine, presets
-from mmn_edge.architecture import Architecture
 from mmn_edge.convert.deploy.deploy import deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import KeypointsGraph, window_index
 from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
 from mmn_edge.convert.graph.quantized import quantized, quantized_layers
+from mmn_edge.drift.windows import as_features, sample_windows
 from mmn_edge.errors import MissingDependencyError
-from mmn_edge.extras import load_openvino
+from mmn_edge.model import labels, presets
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites
-from mmn_edge.preprocess import Preprocessing
-from mmn_edge.windows import as_features, sample_windows
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import Preprocessing
+from mmn_edge.system import machine
+from mmn_edge.system.extras import load_openvino
 
 Array = np.ndarray
 Call = Callable[[], object]

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mmn_edge import machine
+from mmn_edge.system import machine
 
 
 def main() -> None:
@@ -86,17 +86,18 @@ def export(name: str, folder: Path) -> dict[str, Path]:
     """The ONNX files of a preset by precision, all layers but the sensitive ones in int8."""
     import torch
 
-    from mmn_edge import labels, layouts, presets
-    from mmn_edge.architecture import Architecture
     from mmn_edge.convert.deploy.deploy import deployed, merged_sites
     from mmn_edge.convert.deploy.interfaces import KeypointsGraph, window_index
     from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
     from mmn_edge.convert.graph.half import halved
     from mmn_edge.convert.graph.quantized import quantized, quantized_layers
+    from mmn_edge.drift.windows import as_features, sample_windows
+    from mmn_edge.model import labels, presets
+    from mmn_edge.model.architecture import Architecture
     from mmn_edge.network import MMN
     from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites
-    from mmn_edge.preprocess import Preprocessing
-    from mmn_edge.windows import as_features, sample_windows
+    from mmn_edge.skeleton import layouts
+    from mmn_edge.skeleton.preprocess import Preprocessing
 
     preset = presets.get(name)
     layout = layouts.get(preset.layout)

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mmn_edge.architecture import Architecture
-from mmn_edge.machine import describe
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 from mmn_edge.network.mmn import JointMixing
-from mmn_edge.train.acceleration import compile_blocks, record
+from mmn_edge.system.machine import describe
+from mmn_edge.train.amp import fast_dtype
+from mmn_edge.train.compile import compile_blocks, record
 from mmn_edge.train.optimizer import Optimizer
-from mmn_edge.train.precision import fast_dtype
 from mmn_edge.train.recipe import load
 
 BASELINE = "plain eager, fp32"

@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mmn_edge import drift, labels, machine, synthetic
-from mmn_edge.advice import Advice
-from mmn_edge.bundle import PRECISIONS, Bundle, set_advice
+from mmn_edge.bundle.advice import Advice
+from mmn_edge.bundle.bundle import PRECISIONS, Bundle, set_advice
 from mmn_edge.cli import cli
 from mmn_edge.cli.engines import ready
 from mmn_edge.convert.conversion import _precisions
+from mmn_edge.datasets.synthetic import clips
+from mmn_edge.drift import drift
+from mmn_edge.drift.windows import sample_windows
 from mmn_edge.errors import BundleError, UsageError, VerificationError
-from mmn_edge.extras import half_scales_work
-from mmn_edge.runtime import turns
-from mmn_edge.runtime.backend import open_backend
-from mmn_edge.windows import sample_windows
+from mmn_edge.model import labels
+from mmn_edge.runtime.backends.backend import open_backend
+from mmn_edge.runtime.timing import turns
+from mmn_edge.system import machine
+from mmn_edge.system.extras import half_scales_work
 
 
 def convert(*arguments: object) -> Result:
@@ -29,7 +32,7 @@ def convert(*arguments: object) -> Result:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "set.pkl"
-    content = {"annotations": synthetic.dataset(13, seed=3), "class_names": list(labels.get("synthetic").classes)}
+    content = {"annotations": clips.dataset(13, seed=3), "class_names": list(labels.get("synthetic").classes)}
     path.write_bytes(pickle.dumps(content))
     return path
 

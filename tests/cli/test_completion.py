@@ -4,8 +4,9 @@ import shlex
 import pytest
 from click.shell_completion import BashComplete
 
-from mmn_edge import layouts, presets
 from mmn_edge.cli import cli
+from mmn_edge.model import presets
+from mmn_edge.skeleton import layouts
 from mmn_edge.train import recipe
 
 

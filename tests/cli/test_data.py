@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmn_edge.cli import main
-from mmn_edge.clips import read_clips
+from mmn_edge.datasets.reading import read_clips
 
 
 def run(*arguments: str | Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmn_edge.cli.demo import recognised, score
-from mmn_edge.synthetic import Segment
+from mmn_edge.datasets.synthetic.clips import Segment
 
 
 def prediction(time: float, label: str, probability: float = 0.9) -> dict[str, object]:

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.bundle.engine_record import DeviceFacts, EngineRecord
 from mmn_edge.cli import cli, engines
 from mmn_edge.cli.engines import EngineRequest
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert.conversion import Conversion
 from mmn_edge.convert.tensorrt import engine as engine_module
 from mmn_edge.convert.tensorrt.engine import EngineOptions
-from mmn_edge.engines import DeviceFacts, EngineRecord
 from mmn_edge.errors import BundleError, EngineError, MissingDependencyError, UsageError
-from mmn_edge.runtime import cuda as cuda_module
+from mmn_edge.runtime.backends.tensorrt import cuda as cuda_module
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from mmn_edge import labels, synthetic
 from mmn_edge.cli import cli
+from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import (
     BundleError,
     CheckpointError,
@@ -20,6 +20,7 @@ from mmn_edge.errors import (
     MissingDependencyError,
     UsageError,
 )
+from mmn_edge.model import labels
 
 NAMES = labels.get("synthetic").classes
 
@@ -42,7 +43,7 @@ def save(path: Path, entries: list[dict[str, Any]], **more: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def entries() -> list[dict[str, Any]]:
-    return synthetic.dataset(26, seed=3)
+    return clips.dataset(26, seed=3)
 
 
 @pytest.fixture(scope="module")

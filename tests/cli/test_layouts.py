@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from mmn_edge import drawing
-from mmn_edge import layouts as registry
 from mmn_edge.cli.layouts import layouts
 from mmn_edge.errors import LayoutError, UsageError
+from mmn_edge.skeleton import drawing
+from mmn_edge.skeleton import layouts as registry
 
 
 def output_of(*arguments: str) -> str:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from mmn_edge.architecture import Architecture
 from mmn_edge.cli import cli
 from mmn_edge.errors import DataError, LayoutError, UsageError
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import default_kept, quantized_sites, sites
 

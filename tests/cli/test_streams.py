@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mmn_edge import recording, synthetic
 from mmn_edge.cli import _invoke, cli
+from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import BundleError, DataError, LayoutError, MmnEdgeError, SourceError, UsageError
+from mmn_edge.skeleton import recording
 
 
 def invoke(*arguments: object, stdin: str | None = None) -> Result:
@@ -36,7 +37,7 @@ def predictions(text: str) -> list[dict[str, Any]]:
 def session_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recording") / "session.jsonl"
     with path.open("w") as file:
-        recording.write_frames(file, synthetic.script(12.0, 5).frames())
+        recording.write_frames(file, clips.script(12.0, 5).frames())
     return path
 
 
@@ -234,7 +235,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_an_earlier_output(
 def test_why_nothing_was_predicted_is_said(
     step: float, seen: Collection[int], message: str, small_bundle: Path, tmp_path: Path
 ) -> None:
-    frames = list(synthetic.script(12.0, 1).frames())[:40]
+    frames = list(clips.script(12.0, 1).frames())[:40]
     lines = [
         recording.format_frame(replace(frame, time=index * step, persons=frame.persons if index in seen else ()))
         for index, frame in enumerate(frames)
@@ -298,7 +299,7 @@ def endless_recording(target: Path, *launcher: str, stderr: int = subprocess.PIP
     command = [*launcher, sys.executable, "-m", "mmn_edge", "record", "-", "-o", str(target)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr, text=True)
     assert process.stdin is not None
-    for frame in list(synthetic.script(12.0, 1).frames())[:40]:
+    for frame in list(clips.script(12.0, 1).frames())[:40]:
         process.stdin.write(recording.format_frame(frame) + "\n")
     process.stdin.flush()
     until = time.monotonic() + 30

@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 from mmn_edge.cli.demo import score
 from mmn_edge.cli.timeline import FALSE_ALARM, HIT, MISS, svg
-from mmn_edge.synthetic import Segment
+from mmn_edge.datasets.synthetic.clips import Segment
 
 
 def test_the_picture_shows_hits_misses_and_false_alarms() -> None:

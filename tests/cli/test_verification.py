@@ -14,11 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from mmn_edge import labels, synthetic
-from mmn_edge.bundle import Bundle, write_bundle
+from mmn_edge.bundle.bundle import Bundle, write_bundle
 from mmn_edge.cli import cli, main
+from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import DataError, LayoutError, UsageError, VerificationError
-from mmn_edge.runtime.onnxruntime_backend import OnnxRuntimeBackend
+from mmn_edge.model import labels
+from mmn_edge.runtime.backends.onnxruntime import OnnxRuntimeBackend
 
 PLANTED = "fusion.res_conv"
 
@@ -35,7 +36,7 @@ def report_of(*arguments: object) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two clips of each synthetic class."""
-    entries = synthetic.dataset(26, seed=3)
+    entries = clips.dataset(26, seed=3)
     names = [entry["frame_dir"] for entry in entries]
     content = {
         "annotations": entries,
@@ -156,7 +157,7 @@ def test_what_the_bundle_runs_on_here_is_compared_too(small_precisions: Path, mo
             on_note("the int8 engine is not used")
         return kind(bundle.model(precision), threads=threads)
 
-    monkeypatch.setattr("mmn_edge.runtime.classifier.open_backend", opened)
+    monkeypatch.setattr("mmn_edge.runtime.bundle_classifier.open_backend", opened)
     values = report_of(small_precisions, "--windows", 4)
     assert [model["name"] for model in values["models"]] == ["fp16", "fp16 on an engine", "int8"]
     assert values["top1_agreement"]["fp16"]["fp16 on an engine"] == 1

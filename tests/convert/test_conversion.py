@@ -16,13 +16,13 @@ import onnxruntime
 import pytest
 import torch
 
-from mmn_edge import synthetic
-from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import Bundle
-from mmn_edge.clips import read_clips
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.convert import parity
 from mmn_edge.convert.conversion import convert
+from mmn_edge.datasets.reading import read_clips
+from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import BundleError, CheckpointError, LayoutError, UsageError, VerificationError
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 
 SMALL = Architecture(num_classes=5, num_joints=22, width=16, depth=1, mlp_width=32)
@@ -139,7 +139,7 @@ def test_a_preset_does_not_overrule_what_the_checkpoint_knows_and_one_clip_fixes
     content["description"]["stream"] = "bone"
     content["description"]["labels"]["classes"][1]["name"] = "nodding twice"
     torch.save(content, tmp_path / "bone.pt")
-    (tmp_path / "one.pkl").write_bytes(pickle.dumps({"annotations": synthetic.dataset(1, seed=3)}))
+    (tmp_path / "one.pkl").write_bytes(pickle.dumps({"annotations": clips.dataset(1, seed=3)}))
     bundle = convert(tmp_path / "bone.pt", tmp_path / "B", preset="synthetic", data=tmp_path / "one.pkl").bundle
     assert bundle.manifest.preprocessing is not None
     assert bundle.manifest.preprocessing.stream == "bone"

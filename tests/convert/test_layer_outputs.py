@@ -8,13 +8,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.convert.graph.lint import HEAVY, site_of
 from mmn_edge.convert.layer_outputs import compare_layers
+from mmn_edge.drift.layers import THRESHOLDS
+from mmn_edge.drift.windows import sample_windows
 from mmn_edge.errors import BundleError
-from mmn_edge.layer_drift import THRESHOLDS
-from mmn_edge.skeleton import FloatArray
-from mmn_edge.windows import sample_windows
+from mmn_edge.skeleton.frame import FloatArray
 
 PLANTED = "MFM.2.blocks.0.proj"
 

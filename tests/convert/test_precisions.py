@@ -10,9 +10,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import Bundle
-from mmn_edge.clips import read_clips
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import parity
 from mmn_edge.convert.conversion import Conversion, convert
@@ -22,13 +20,15 @@ from mmn_edge.convert.graph.element_types import element_types
 from mmn_edge.convert.graph.half import halved
 from mmn_edge.convert.graph.quantized import Site, quantized, quantized_layers
 from mmn_edge.convert.parity import compare_half, compare_int8
+from mmn_edge.datasets.reading import read_clips
+from mmn_edge.drift.windows import as_features, sample_windows
 from mmn_edge.errors import CheckpointError, MissingDependencyError, UsageError, VerificationError
-from mmn_edge.extras import half_scales_work, session_options
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import calibrate, default_kept, disable, enable, quantize, quantized_sites, sites
-from mmn_edge.preprocess import Preprocessing, features, uniform_indices
-from mmn_edge.skeleton import FloatArray
-from mmn_edge.windows import as_features, sample_windows
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.preprocess import Preprocessing, features, uniform_indices
+from mmn_edge.system.extras import half_scales_work, session_options
 
 ARCH = Architecture(num_classes=4, num_joints=5, width=16, depth=1, mlp_width=32, num_frames=16)
 OPTIONS = {"num_people": 1, "global_pool": "avg", "num_frames": 16}
@@ -218,7 +218,7 @@ def test_every_layer_that_may_be_int8_can_be(small_checkpoint: Path, small_bundl
     )
     found = session.run(["logits"], {"keypoints": windows})[0]
     assert np.abs(found - expected).mean() < 0.25 * np.abs(expected - exact).mean()
-    # OpenVINO computes such a quantizer wrongly: see tests/runtime/test_openvino_backend.py.
+    # OpenVINO computes such a quantizer wrongly: see tests/runtime/backends/test_openvino.py.
     makers = {output: node.op_type for node in model.graph.node for output in node.output}
     assert not [n.name for n in model.graph.node if n.op_type == "QuantizeLinear" and makers[n.input[0]] == "Concat"]
 

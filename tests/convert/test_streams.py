@@ -10,19 +10,19 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mmn_edge import layouts
-from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.cli import cli
 from mmn_edge.convert.conversion import Conversion, convert
 from mmn_edge.convert.deploy.interfaces import KeypointsGraph
 from mmn_edge.convert.graph.lint import site_of
 from mmn_edge.errors import UsageError
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, quantize
-from mmn_edge.preprocess import Preprocessing
-from mmn_edge.runtime.backend import open_backend
-from mmn_edge.runtime.classifier import open_classifier
+from mmn_edge.runtime.backends.backend import open_backend
+from mmn_edge.runtime.bundle_classifier import open_classifier
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import Preprocessing
 
 ARCH = Architecture(num_classes=32, num_joints=22, width=16, depth=1, mlp_width=32, num_frames=16)
 OPTIONS = {"num_frames": 16}

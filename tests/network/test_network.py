@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmn_edge.architecture import Architecture
 from mmn_edge.errors import CheckpointError, UsageError
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.mmn import DropPath
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mmn_edge import layouts, synthetic
-from mmn_edge.architecture import Architecture
+from mmn_edge.datasets.synthetic import clips as synthetic
 from mmn_edge.errors import CheckpointError, UsageError
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import (
     QuantizedConv2d,
@@ -24,7 +24,8 @@ from mmn_edge.network.quantization import (
     select_sites,
     sites,
 )
-from mmn_edge.preprocess import Preprocessing, features, fill_missing
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import Preprocessing, features, fill_missing
 
 ARCH = Architecture(num_classes=4, num_joints=5, width=16, depth=1, mlp_width=32, num_frames=16)
 Batch = tuple[Tensor, Tensor]

@@ -6,15 +6,15 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from mmn_edge import synthetic
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import BundleError, LayoutError
-from mmn_edge.layouts import get
-from mmn_edge.preprocess import Preprocessing, features, fill_missing
-from mmn_edge.runtime.backend import Backend, Output, open_backend
+from mmn_edge.runtime.backends.backend import Backend, Output, open_backend
 from mmn_edge.runtime.recognizer import Recognizer
-from mmn_edge.runtime.source import Observation
-from mmn_edge.skeleton import FloatArray, Frame, Person
+from mmn_edge.runtime.sources.source import Observation
+from mmn_edge.skeleton.frame import FloatArray, Frame, Person
+from mmn_edge.skeleton.layouts import get
+from mmn_edge.skeleton.preprocess import Preprocessing, features, fill_missing
 
 
 class Spy:
@@ -38,7 +38,7 @@ def spy(small_bundle: Path) -> Iterator[tuple[Bundle, Spy]]:
 
 
 def clip_observations(label: str = "waving", fps: float = 32.0, person: int = 0) -> list[Observation]:
-    keypoints, scores = synthetic.clip(label, np.random.default_rng(0), seconds=2.0 + 1 / fps, fps=fps)
+    keypoints, scores = clips.clip(label, np.random.default_rng(0), seconds=2.0 + 1 / fps, fps=fps)
     return [
         Observation(Frame(k / fps, "ma52", (Person(person, keypoints[k], scores[k]),)), {"pose": 1.0})
         for k in range(len(keypoints))

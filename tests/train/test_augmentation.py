@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmn_edge import layouts
-from mmn_edge.preprocess import normalise
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import normalise
 from mmn_edge.train.augmentation import augment, crop, erase
 from mmn_edge.train.recipe import load
 

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mmn_edge.train.curves import svg
-from mmn_edge.train.journal import EpochResult
+from mmn_edge.train.log import EpochResult
 
 
 def history(count: int, loss: float = 3.0) -> list[EpochResult]:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmn_edge import labels, layouts
-from mmn_edge.clips import Clip
+from mmn_edge.datasets.reading import Clip
 from mmn_edge.errors import DataError
-from mmn_edge.preprocess import Preprocessing, features
+from mmn_edge.model import labels
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import Preprocessing, features
 from mmn_edge.train.data import (
     AnnotatedData,
     SyntheticData,

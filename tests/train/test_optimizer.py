@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmn_edge.architecture import Architecture
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 from mmn_edge.train.optimizer import Optimizer
 from mmn_edge.train.recipe import Optim, load

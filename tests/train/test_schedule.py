@@ -1,6 +1,6 @@
 import pytest
 
-from mmn_edge.architecture import Architecture
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 from mmn_edge.train.recipe import load
 from mmn_edge.train.schedule import learning_rate, parameter_groups

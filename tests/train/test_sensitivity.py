@@ -3,7 +3,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mmn_edge.architecture import Architecture
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, enable, quantize, quantized_sites
 from mmn_edge.train.sensitivity import Budget, choose, groups, measure

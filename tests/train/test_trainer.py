@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from mmn_edge import layouts, presets
-from mmn_edge.clips import Clip
+from mmn_edge.datasets.reading import Clip
 from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
-from mmn_edge.labels import Labels
+from mmn_edge.model import presets
+from mmn_edge.model.labels import Labels
 from mmn_edge.network import build_network, read_checkpoint
-from mmn_edge.train.beginning import begin
+from mmn_edge.skeleton import layouts
 from mmn_edge.train.data import evaluation_batches
-from mmn_edge.train.journal import EpochResult
+from mmn_edge.train.log import EpochResult
 from mmn_edge.train.recipe import Recipe, load
+from mmn_edge.train.start import begin
 from mmn_edge.train.trainer import Trainer
 
 JHMDB = layouts.get("jhmdb")

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmn_edge import layouts
-from mmn_edge.architecture import Architecture
 from mmn_edge.convert.deploy.deploy import deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
 from mmn_edge.convert.deploy.pyramid import Composed
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import sites
-from mmn_edge.preprocess import STREAMS, Preprocessing
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import STREAMS, Preprocessing
 
 SMALL = Architecture(num_classes=5, num_joints=22, width=16, depth=1, mlp_width=32)
 CONFIGURATIONS = {

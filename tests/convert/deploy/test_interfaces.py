@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmn_edge import layouts
-from mmn_edge.architecture import Architecture
 from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
-from mmn_edge.preprocess import STREAMS, Preprocessing, features
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import STREAMS, Preprocessing, features
 
 SMALL = Architecture(num_classes=5, num_joints=22, width=16, depth=1, mlp_width=32)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.convert.tensorrt import bundle_engines
 from mmn_edge.convert.tensorrt.bundle_engines import build_engines, engine_precisions
 from mmn_edge.convert.tensorrt.engine import EngineOptions

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mmn_edge.convert.tensorrt import engine as engine_module
 from mmn_edge.convert.tensorrt.engine import Build, EngineOptions, aimed, build_engine
 from mmn_edge.errors import EngineError, UsageError
-from mmn_edge.tensorrt_module import CudaDevice, cuda_device
+from mmn_edge.system.tensorrt import CudaDevice, cuda_device
 
 trt = pytest.importorskip(
     "tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed"

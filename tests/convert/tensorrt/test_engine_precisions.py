@@ -17,9 +17,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from mmn_edge import labels, layouts, presets
-from mmn_edge.architecture import Architecture
-from mmn_edge.bundle import PRECISIONS
+from mmn_edge.bundle.bundle import PRECISIONS
 from mmn_edge.convert.deploy.deploy import deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import KeypointsGraph, StreamsGraph, window_index
 from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
@@ -28,10 +26,13 @@ from mmn_edge.convert.graph.lint import lint
 from mmn_edge.convert.graph.quantized import quantized, quantized_layers
 from mmn_edge.convert.tensorrt.engine import EngineOptions, build_engine
 from mmn_edge.convert.tensorrt.kernels import KernelReport
+from mmn_edge.drift.windows import as_features, sample_windows
+from mmn_edge.model import labels, presets
+from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
-from mmn_edge.preprocess import Preprocessing
-from mmn_edge.windows import as_features, sample_windows
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.preprocess import Preprocessing
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 

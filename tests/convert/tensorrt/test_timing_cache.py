@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mmn_edge.convert.tensorrt.timing_cache import TimingCache, cache_folder
-from mmn_edge.tensorrt_module import CudaDevice
+from mmn_edge.system.tensorrt import CudaDevice
 
 ORIN = CudaDevice("Orin NX (16 GB)", "8.7", "540.4.0", "12.6")
 

@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from support import StubCuda
 
-    from mmn_edge.bundle import Bundle
+    from mmn_edge.bundle.bundle import Bundle
 
 collect_ignore_glob = [] if "MMN_EDGE_STUB_BUNDLE" in os.environ else ["test_*.py"]
 

@@ -9,7 +9,7 @@ import pycuda.driver as driver
 import pytest
 
 from mmn_edge.errors import EngineError
-from mmn_edge.runtime.cuda import Buffer, CudaThread
+from mmn_edge.runtime.backends.tensorrt.cuda import Buffer, CudaThread
 
 if TYPE_CHECKING:
     from support import StubCuda

@@ -9,16 +9,16 @@ from cuda.bindings import driver as bindings
 from support import assert_same, expected, windows
 
 from mmn_edge.errors import EngineError
-from mmn_edge.runtime import cuda_graph
-from mmn_edge.runtime.backend import open_backend
-from mmn_edge.runtime.cuda import Buffer, CudaThread
-from mmn_edge.runtime.cuda_graph import CudaGraph, GraphError
-from mmn_edge.runtime.tensorrt_backend import _Session
+from mmn_edge.runtime.backends.backend import open_backend
+from mmn_edge.runtime.backends.tensorrt import cuda_graph
+from mmn_edge.runtime.backends.tensorrt.backend import _Session
+from mmn_edge.runtime.backends.tensorrt.cuda import Buffer, CudaThread
+from mmn_edge.runtime.backends.tensorrt.cuda_graph import CudaGraph, GraphError
 
 if TYPE_CHECKING:
     from support import StubCuda
 
-    from mmn_edge.bundle import Bundle
+    from mmn_edge.bundle.bundle import Bundle
 
 
 def test_what_is_recorded_is_done_at_each_launch_and_not_before(cuda: StubCuda) -> None:

@@ -11,13 +11,13 @@ import pytest
 import tensorrt
 from support import MAX_BATCH, assert_same, expected, windows, with_engine
 
-from mmn_edge.bundle import Bundle
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.errors import BundleError, EngineError, MissingDependencyError
-from mmn_edge.runtime import tensorrt_backend
-from mmn_edge.runtime.backend import open_backend
-from mmn_edge.runtime.cuda import Buffer, CudaThread
-from mmn_edge.runtime.tensorrt_backend import TensorRTBackend, _Session
-from mmn_edge.runtime.tensorrt_engine import Execution
+from mmn_edge.runtime.backends.backend import open_backend
+from mmn_edge.runtime.backends.tensorrt import backend as tensorrt_backend
+from mmn_edge.runtime.backends.tensorrt.backend import TensorRTBackend, _Session
+from mmn_edge.runtime.backends.tensorrt.cuda import Buffer, CudaThread
+from mmn_edge.runtime.backends.tensorrt.engine import Execution
 
 if TYPE_CHECKING:
     from support import StubCuda

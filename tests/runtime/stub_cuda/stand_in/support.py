@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmn_edge.bundle import Bundle, add_engine
-from mmn_edge.engines import EngineRecord, engine_file
-from mmn_edge.runtime.backend import Output, open_backend
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.bundle.bundle import Bundle, add_engine
+from mmn_edge.bundle.engine_record import EngineRecord, engine_file
+from mmn_edge.runtime.backends.backend import Output, open_backend
+from mmn_edge.skeleton.frame import FloatArray
 
 BUNDLE = Path(os.environ["MMN_EDGE_STUB_BUNDLE"])
 MAX_BATCH = 4

@@ -1,1 +1,0 @@
-../../mmn_edge/contact_sheet.py

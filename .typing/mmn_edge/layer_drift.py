@@ -1,1 +1,0 @@
-../../mmn_edge/layer_drift.py

@@ -1,1 +1,0 @@
-../../mmn_edge/split_plan.py

@@ -1,0 +1,1 @@
+"""The file between stages: a model bundle, its engines, its advice."""

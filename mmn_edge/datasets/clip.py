@@ -1,0 +1,223 @@
+"""What every format of a data set comes down to: entries that are read one by one, each of which may be broken.
+
+:func:`mmn_edge.datasets.reading.read_clips` stops at the first broken entry; :mod:`mmn_edge.datasets.check` lists
+them all.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mmn_edge.errors import DataError, LayoutError
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray
+
+__all__ = ["Clip", "ClipEntry", "ClipSource", "class_index", "is_withheld", "make_clip", "withheld_note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One labelled clip.
+
+    Attributes:
+        name: The data set's name for it (``frame_dir``).
+        label: Class index.
+        keypoints: Float32 ``(T, V, C)`` of the first person; NaN where a joint was not seen.
+        layout: Name of the skeleton layout where the data set says it.
+    """
+
+    name: str
+    label: int
+    keypoints: FloatArray
+    layout: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipEntry:
+    """One clip of a data set, not read yet.
+
+    Attributes:
+        name: The data set's name for it; the place, such as ``labels.csv, line 7``, where it has none.
+        splits: The splits that hold it.
+        read: Reads and validates it; raises :class:`DataError` with the file, the clip and what is wrong.
+        frames: How many frames the data set says that it has (``total_frames``), where it says so.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    read: Callable[[], Clip]
+    frames: int | None = None
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """A data set that was opened: its lists are read, its clips are not.
+
+    Attributes:
+        path: Where it is.
+        kind: Its format in words.
+        entries: The clips in the data set's order.
+        splits: For every split the names of the clips that it lists, also of those that are absent.
+        class_names: Names of the classes where the data set holds them.
+        notes: What is odd about its lists and stops nobody.
+        withheld: Splits whose clips have no labels, and are not among the others.
+    """
+
+    path: Path
+    kind: str
+    entries: tuple[ClipEntry, ...]
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+
+    def of_split(self, split: str | None) -> tuple[ClipEntry, ...]:
+        """The entries of one split; all where None.
+
+        Raises:
+            DataError: There is no such split, or it has no labels.
+        """
+        if split is None:
+            return self.entries
+        if split in self.withheld:
+            raise DataError(f"{self.path}: {withheld_note(split)}, with mmn-edge evaluate --submission")
+        if split not in self.splits:
+            raise DataError(f"{self.path} has no split {split!r}: it has {', '.join(self.splits) or 'none'}")
+        return tuple(entry for entry in self.entries if split in entry.splits)
+
+    def absent(self, split: str) -> tuple[str, ...]:
+        """Names that a split lists and that no entry has."""
+        present = {entry.name for entry in self.entries if split in entry.splits}
+        return tuple(name for name in self.splits[split] if name not in present)
+
+
+def class_index(label: Any, class_names: tuple[str, ...] | None) -> int:
+    """The class index that a label stands for: a whole number, one in text, or the name of a class.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(label, str):
+        if class_names is not None and label in class_names:
+            return class_names.index(label)
+        text = label.strip()
+        if not text.lstrip("-").isdecimal():
+            raise ValueError(f"{label!r} is no class: {_some(class_names) if class_names else 'no classes are named'}")
+        return int(text)
+    if isinstance(label, bool | np.bool_):
+        raise ValueError(f"{label} is no label")  # noqa: TRY004 - one kind of error for all labels
+    if isinstance(label, float | np.floating) and float(label).is_integer():
+        return int(label)
+    try:
+        return operator.index(label)
+    except TypeError:
+        raise ValueError(f"{label!r} is no label") from None
+
+
+def is_withheld(label: object) -> bool:
+    """Whether a label says nothing, as in a split that is only submitted: absent or negative."""
+    return label is None or (isinstance(label, int | np.integer) and bool(label < 0))
+
+
+def withheld_note(split: str) -> str:
+    """What is said of a split without labels."""
+    return f"the labels of split {split} are not here: its clips can only be submitted"
+
+
+def make_clip(
+    where: str,
+    name: str,
+    label: Any,
+    keypoints: Any,
+    scores: Any = None,
+    *,
+    class_names: tuple[str, ...] | None = None,
+    layout: str | None = None,
+) -> Clip:
+    """Validate what a data set says of one clip.
+
+    Args:
+        where: How errors name the place: the file and the clip.
+        name: The clip's name.
+        label: A class index or name.
+        keypoints: Array-like ``(M, T, V, C)``, C 2 or 3; the first person is taken. NaN for a joint not seen.
+        scores: Array-like ``(M, T, V)``, 0 for a joint not seen; or None.
+        class_names: The classes, where they are known.
+        layout: The layout of the keypoints, where it is known.
+
+    Raises:
+        DataError: The label is no class; wrong shapes; no frames; infinite coordinates; nothing was ever seen.
+        LayoutError: The layout is unknown, or has another number of joints.
+    """
+    points = _numbers(where, "keypoint", "(M, T, V, C)", keypoints)
+    if points.ndim != 4 or 0 in points.shape or points.shape[3] not in (2, 3):
+        raise DataError(
+            f"{where} has keypoints of shape {points.shape}: they must be (M, T, V, C), persons, frames, joints and "
+            "2 or 3 coordinates, none of them 0"
+        )
+    points = points[0]
+    if scores is not None:
+        confidence = _numbers(where, "keypoint_score", "(M, T, V)", scores)
+        if confidence.ndim != 3 or confidence[:1].shape[1:] != points.shape[:2]:
+            raise DataError(
+                f"{where} has scores of another shape than its keypoints: {confidence.shape}, and the keypoints are "
+                f"(T, V, C) = {points.shape}"
+            )
+        points = np.where((confidence[0] > 0)[..., None], points, np.float32(np.nan))
+    infinite = np.argwhere(np.isinf(points))
+    if len(infinite):
+        frame, joint, _ = infinite[0]
+        raise DataError(
+            f"{where} is infinite in frame {frame}, joint {joint}: a joint that was not seen is NaN, or has score 0"
+        )
+    if not np.isfinite(points).all(axis=-1).any():
+        raise DataError(
+            f"{where} holds no joint that was ever seen: remove it ('mmn-edge data check' lists all such clips)"
+        )
+    _check_layout(where, layout, points.shape[1])
+    return Clip(name, _check_label(where, label, class_names), points, layout)
+
+
+def _numbers(where: str, key: str, shape: str, values: Any) -> npt.NDArray[np.float32]:
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"{array.dtype} is no number")
+        with np.errstate(over="ignore"):  # becomes infinite, which is refused
+            return array.astype(np.float32)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f'{where} needs "{key}", numbers of shape {shape} ({error})') from error
+
+
+def _check_label(where: str, label: Any, class_names: tuple[str, ...] | None) -> int:
+    try:
+        index = class_index(label, class_names)
+    except ValueError as error:
+        raise DataError(f"{where} needs a label: a class index from 0, or the name of a class ({error})") from None
+    if index < 0 or (class_names is not None and index >= len(class_names)):
+        known = f", and there are {len(class_names)} classes" if class_names is not None else ""
+        raise DataError(f"{where} has label {index}{known}: labels are counted from 0")
+    return index
+
+
+def _check_layout(where: str, layout: str | None, joints: int) -> None:
+    if layout is None:
+        return
+    try:
+        wanted = layouts.get(layout).num_joints
+    except LayoutError as error:
+        raise LayoutError(f"{where}: {error}") from None
+    if wanted != joints:
+        raise LayoutError(f"{where} has {joints} joints, and its layout {layout} has {wanted}")
+
+
+def _some(names: tuple[str, ...]) -> str:
+    text = ", ".join(names[:10])
+    return f"the classes are {text}" + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -1,0 +1,94 @@
+"""What is worth knowing of a clip without keeping it, and guesses from that at what nobody wrote down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mmn_edge.datasets.clip import Clip, ClipEntry
+from mmn_edge.skeleton import layouts
+
+__all__ = ["ClipFacts", "facts_of", "guess_layouts", "guess_units"]
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A clip that was read, in a few numbers.
+
+    Attributes:
+        entry: Where it can be read again.
+        label: Class index.
+        shape: ``(T, V, C)``.
+        missing: ``(V,)`` frames in which each joint was not seen.
+        zeros: Joints at exactly the origin, over all frames.
+        low: ``(C,)`` least coordinates seen.
+        high: ``(C,)`` greatest coordinates seen.
+        motion: Mean distance that a joint moves from frame to frame, as a share of the clip's extent; 0 where nothing
+            moves, or there is one frame.
+        digest: Of the keypoints; equal for identical clips.
+        layout: Its layout where the data set says it.
+    """
+
+    entry: ClipEntry
+    label: int
+    shape: tuple[int, int, int]
+    missing: npt.NDArray[np.int64]
+    zeros: int
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    motion: float
+    digest: bytes
+    layout: str | None
+
+    @property
+    def extent(self) -> float:
+        """The longest side of the box around everything seen."""
+        return float((self.high - self.low).max())
+
+
+def facts_of(entry: ClipEntry, clip: Clip) -> ClipFacts:
+    """Sum up a clip that was read from ``entry``."""
+    points = clip.keypoints
+    seen = np.isfinite(points).all(axis=-1)
+    there = points[seen].astype(np.float64)
+    low, high = there.min(axis=0), there.max(axis=0)
+    both = seen[1:] & seen[:-1]
+    moved = np.linalg.norm(np.diff(points, axis=0)[both], axis=-1)
+    extent = float((high - low).max())
+    frames, joints, channels = points.shape
+    return ClipFacts(
+        entry=entry,
+        label=clip.label,
+        shape=(frames, joints, channels),
+        missing=(~seen).sum(axis=0),
+        zeros=int((there == 0).all(axis=-1).sum()),
+        low=low,
+        high=high,
+        motion=float(moved.mean()) / extent if moved.size and extent else 0.0,
+        digest=hashlib.sha256(repr(points.shape).encode() + np.ascontiguousarray(points).tobytes()).digest(),
+        layout=clip.layout,
+    )
+
+
+def guess_layouts(joints: int, channels: int) -> tuple[str, ...]:
+    """The known layouts with V joints; those with C coordinates where there are any."""
+    fitting = [layout for layout in map(layouts.get, layouts.names()) if layout.num_joints == joints]
+    exact = [layout.name for layout in fitting if layout.channels == channels]
+    return tuple(exact or [layout.name for layout in fitting])
+
+
+def guess_units(facts: Sequence[ClipFacts]) -> str:
+    """The units of some clips by the range of their values; a few wild clips do not change it."""
+    low = np.median([fact.low for fact in facts], axis=0)
+    high = np.median([fact.high for fact in facts], axis=0)
+    size = float(np.abs([low, high]).max())
+    if len(low) == 3:
+        return "metres" if 0.2 < float((high - low).max()) < 20 else "millimetres" if size > 200 else "unknown"
+    if size > 20:
+        return "pixels"
+    # Estimators extrapolate what is cut off: legs under a webcam's image reach y = 2.
+    return "fractions of the image" if low.min() > -0.1 and high.max() < 3 else "normalised around a centre"

@@ -1,0 +1,247 @@
+"""One clip in one file or folder: our recordings, arrays, and what OpenPose and AlphaPose write.
+
+Sources: OpenPose, doc/02_output.md (https://github.com/CMU-Perceptual-Computing-Lab/openpose); AlphaPose,
+docs/output.md (https://github.com/MVIG-SJTU/AlphaPose). ``docs/data.md`` shows each format.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmn_edge.errors import DataError
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray, Frame
+from mmn_edge.skeleton.recording import read_frames
+
+__all__ = ["OPENPOSE_FRAMES", "PoseSequence", "is_pose_file", "load_arrays", "read_pose_file"]
+
+OPENPOSE_FRAMES = "*_keypoints.json"
+
+# The arrays of a person in OpenPose's JSON, in the order of the layout.
+_OPENPOSE_PARTS = (
+    ("pose_keypoints_2d", 25),
+    ("face_keypoints_2d", 70),
+    ("hand_left_keypoints_2d", 21),
+    ("hand_right_keypoints_2d", 21),
+)
+
+_ALPHAPOSE_LAYOUTS = {133: "coco-wholebody133", 136: "halpe136"}
+
+
+@dataclass(frozen=True)
+class PoseSequence:
+    """One person through one clip.
+
+    Attributes:
+        keypoints: Float32 ``(T, V, C)``; NaN where a joint was not seen.
+        scores: Float32 ``(T, V)``; 0 where a joint was not seen.
+        layout: Name of the layout, where the file says it or its form does.
+    """
+
+    keypoints: FloatArray
+    scores: FloatArray
+    layout: str | None
+
+
+def is_pose_file(path: Path) -> bool:
+    """Whether :func:`read_pose_file` has a reader for it, by its name."""
+    if path.is_dir():
+        return next(path.glob(OPENPOSE_FRAMES), None) is not None
+    return path.suffix in (".npz", ".jsonl", ".json") and path.is_file()
+
+
+def read_pose_file(path: Path) -> PoseSequence:
+    """Read the clip of one person.
+
+    Args:
+        path: A recording ``.jsonl`` (the person that is seen first); a ``.npz`` with ``keypoints`` ``(T, V, C)`` or
+            ``(M, T, V, C)`` (the first person), and optional ``scores`` and ``layout``; a folder of OpenPose's
+            ``*_keypoints.json`` (the first person of each frame); or a ``.json`` of AlphaPose (the person with the
+            most frames).
+
+    Raises:
+        DataError: The file is missing, broken, or holds nobody.
+        LayoutError: A recording's layout is unknown.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if path.is_dir():
+        return _read_openpose(path)
+    reader = {".npz": _read_arrays, ".jsonl": _read_recording, ".json": _read_alphapose}.get(path.suffix)
+    if reader is None:
+        raise DataError(f"{path} is no clip: it must be a .npz, .jsonl or .json file, or a folder of OpenPose's frames")
+    return reader(path)
+
+
+def load_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of a ``.npz`` file; pickled objects are refused.
+
+    Raises:
+        DataError: It is no such file, or damaged.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist") from None
+    except Exception as error:  # a damaged archive can raise nearly anything
+        raise DataError(f"{path} is no readable .npz file of plain arrays ({type(error).__name__}: {error})") from error
+
+
+def _read_arrays(path: Path) -> PoseSequence:
+    arrays = load_arrays(path)
+    if "keypoints" not in arrays:
+        raise DataError(f'{path} has no array "keypoints": it has {", ".join(arrays) or "none"}')
+    keypoints, scores = arrays["keypoints"], arrays.get("scores")
+    if keypoints.dtype.kind not in "iuf" or keypoints.ndim not in (3, 4) or 0 in keypoints.shape:
+        raise DataError(
+            f'{path}: "keypoints" must be numbers of shape (T, V, C) or (M, T, V, C), none of them 0, not '
+            f"{keypoints.dtype} of shape {keypoints.shape}"
+        )
+    layout = arrays.get("layout")
+    if layout is not None and (layout.size != 1 or layout.dtype.kind != "U"):
+        raise DataError(f'{path}: "layout" must be the name of a skeleton layout')
+    if scores is not None and (scores.dtype.kind not in "iuf" or scores.shape != keypoints.shape[:-1]):
+        raise DataError(f'{path}: "scores" must be numbers of shape {keypoints.shape[:-1]}, not {scores.shape}')
+    if keypoints.ndim == 4:
+        keypoints, scores = keypoints[0], None if scores is None else scores[0]
+    keypoints = keypoints.astype(np.float32)
+    if scores is None:
+        scores = (~np.isnan(keypoints).any(axis=-1)).astype(np.float32)
+    return _sequence(keypoints, scores, None if layout is None else str(layout.item()))
+
+
+def _read_recording(path: Path) -> PoseSequence:
+    try:
+        with path.open(encoding="utf-8") as file:
+            frames = list(read_frames(file, origin=str(path)))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text ({error.reason}): a recording is JSON, one frame a line") from error
+    ids = [person.id for frame in frames for person in frame.persons]
+    if not ids:
+        raise DataError(f"{path} holds nobody: it has {len(frames)} frames and no person in them")
+    names = sorted({frame.layout for frame in frames})
+    if len(names) > 1:
+        raise DataError(f"{path} mixes the layouts {' and '.join(names)}: a clip has one")
+    persons = [_person(frame, ids[0]) for frame in frames]
+    shapes = {person[0].shape for person in persons if person is not None}
+    if len(shapes) > 1:
+        raise DataError(f"{path} mixes 2-D and 3-D keypoints: a clip has one kind")
+    shape = shapes.pop()
+    absent = np.full(shape, np.nan, np.float32), np.zeros(shape[0], np.float32)
+    filled = [person or absent for person in persons]
+    return _sequence(np.stack([k for k, _ in filled]), np.stack([s for _, s in filled]), names[0])
+
+
+def _person(frame: Frame, identity: int) -> tuple[FloatArray, FloatArray] | None:
+    return next(((p.keypoints, p.scores) for p in frame.persons if p.id == identity), None)
+
+
+def _read_openpose(path: Path) -> PoseSequence:
+    files = sorted(path.glob(OPENPOSE_FRAMES), key=lambda file: _natural(file.name))
+    if not files:
+        raise DataError(f"{path} holds no {OPENPOSE_FRAMES}, OpenPose's file of one frame")
+    joints = sum(count for _, count in _OPENPOSE_PARTS)
+    keypoints = np.zeros((len(files), joints, 3), np.float32)
+    for frame, file in enumerate(files):
+        values = _load_json(file)
+        people = values.get("people") if isinstance(values, dict) else None
+        if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
+            raise DataError(f'{file} is no output of OpenPose: it needs a list of "people"')
+        start = 0
+        for part, count in _OPENPOSE_PARTS:
+            numbers = people[0].get(part) if people else None
+            if numbers:  # an empty list: this part was not looked for
+                keypoints[frame, start : start + count] = _triples(numbers, count, f'{file}: "{part}"')
+            start += count
+    return _sequence(keypoints[..., :2], keypoints[..., 2], "openpose")
+
+
+def _read_alphapose(path: Path) -> PoseSequence:
+    values = _load_json(path)
+    if not isinstance(values, list) or not values or not all(isinstance(v, dict) for v in values):
+        raise DataError(f"{path} is no output of AlphaPose: it must be a list of persons, at least one")
+    if not all(isinstance(v.get("keypoints"), list) and "image_id" in v for v in values):
+        raise DataError(f'{path} is no output of AlphaPose: each person needs "image_id" and "keypoints"')
+    joints = len(values[0]["keypoints"]) // 3
+    if joints not in _ALPHAPOSE_LAYOUTS:
+        raise DataError(
+            f"{path} has {joints} keypoints a person: the whole body is needed, "
+            f"{' or '.join(f'{count} ({name})' for count, name in _ALPHAPOSE_LAYOUTS.items())}"
+        )
+    images = {str(v["image_id"]) for v in values}
+    places = _frame_numbers(images)
+    keypoints = np.zeros((1 + max(places.values()), joints, 3), np.float32)
+    taken: set[int] = set()
+    for person in _followed(values):
+        frame = places[str(person["image_id"])]
+        if frame not in taken:
+            where = f"{path}: image {person['image_id']}"
+            keypoints[frame] = _triples(person["keypoints"], joints, where)
+            taken.add(frame)
+    return _sequence(keypoints[..., :2], keypoints[..., 2], _ALPHAPOSE_LAYOUTS[joints])
+
+
+def _followed(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of the person tracked for longest; where nobody is tracked, all, the surest of an image first."""
+    tracks = Counter(str(v["idx"]) for v in values if "idx" in v)
+    if len(tracks) and tracks.total() == len(values):
+        longest = tracks.most_common(1)[0][0]  # of equals the one that came first
+        return [v for v in values if str(v["idx"]) == longest]
+    return sorted(values, key=lambda v: -v["score"] if isinstance(v.get("score"), int | float) else 0)
+
+
+def _frame_numbers(images: set[str]) -> dict[str, int]:
+    """Image names to frame numbers from 0; numbered images keep the gaps where nobody was seen."""
+    order = sorted(images, key=_natural)
+    numbers = [re.findall(r"\d+", Path(image).stem) for image in order]
+    if all(numbers):
+        last = [int(found[-1]) for found in numbers]
+        step = math.gcd(*(b - a for a, b in itertools.pairwise(last)))
+        span = 1 + (last[-1] - last[0]) // step if step else 1
+        # Beyond that the numbers are no frame count: time stamps, or names of other origin.
+        if len(set(last)) == len(last) and min(last) == last[0] and span <= 10 * len(last):
+            return {image: (number - last[0]) // (step or 1) for image, number in zip(order, last, strict=True)}
+    return {image: number for number, image in enumerate(order)}
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _triples(values: Sequence[Any], count: int, where: str) -> FloatArray:
+    """``[x, y, score] * count`` as ``(count, 3)``."""
+    try:
+        array = np.array(values)
+        if array.dtype.kind not in "iuf" or array.shape != (3 * count,):
+            raise ValueError(f"shape {array.shape}")
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{where} must hold {3 * count} numbers, x, y and score of {count} joints ({error})") from error
+    return array.astype(np.float32).reshape(count, 3)
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON ({error})") from error
+
+
+def _sequence(keypoints: FloatArray, scores: FloatArray, layout: str | None) -> PoseSequence:
+    """A joint counts as seen with a score above 0 and no NaN; infinite values stay, and are refused later."""
+    seen = (scores > 0) & ~np.isnan(keypoints).any(axis=-1)
+    keypoints = np.where(seen[..., None], keypoints, np.float32(np.nan))
+    if layout is not None and layouts.get(layout).num_joints != keypoints.shape[1]:
+        joints = layouts.get(layout).num_joints
+        raise DataError(f"keypoints of {keypoints.shape[1]} joints are said to be in {layout}, which has {joints}")
+    return PoseSequence(keypoints, np.where(seen, scores, np.float32(0)).astype(np.float32), layout)

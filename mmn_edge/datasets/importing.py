@@ -1,0 +1,307 @@
+"""Data sets out of pose estimators' output, in the layout of a model: joints mapped, classes named, splits drawn."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmn_edge.datasets import reading, splits
+from mmn_edge.datasets.clip import class_index
+from mmn_edge.datasets.formats import holistic
+from mmn_edge.datasets.formats.folder import LABELS, read_labels
+from mmn_edge.datasets.formats.folder import class_names as folder_classes
+from mmn_edge.datasets.formats.pose_files import PoseSequence, is_pose_file, load_arrays, read_pose_file
+from mmn_edge.errors import DataError, LayoutError, UsageError
+from mmn_edge.skeleton import layouts, mappings
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.system.files import atomic_file
+
+__all__ = ["ImportedSet", "Inputs", "convert", "open_inputs", "splits_of", "write"]
+
+DEFAULT_SIZE = (640, 480)
+"""Width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One clip of an input, not read yet; ``label`` is a class name, or an index where no names are known."""
+
+    name: str
+    label: str | int
+    splits: tuple[str, ...]
+    read: Callable[[], PoseSequence]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is to be imported: lists, no clips yet.
+
+    Attributes:
+        items: The clips.
+        class_names: The classes in the order of their indices; None where nobody names them.
+        notes: What was left out before any clip was read, in sentences.
+    """
+
+    items: tuple[_Item, ...]
+    class_names: tuple[str, ...] | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImportedSet:
+    """A data set in one layout.
+
+    Attributes:
+        layout: Its name.
+        annotations: ``frame_dir``, ``label``, ``total_frames``, ``keypoint (1, T, V, C)`` and ``keypoint_score
+            (1, T, V)``; zeros where a joint was not seen.
+        class_names: The classes, or None.
+        splits: The splits of the inputs, or none.
+        left_out: Clips in which no joint of the layout was ever seen.
+    """
+
+    layout: str
+    annotations: tuple[dict[str, Any], ...]
+    class_names: tuple[str, ...] | None
+    splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+def open_inputs(
+    paths: Sequence[Path], *, size: tuple[int, int] = DEFAULT_SIZE, class_names: tuple[str, ...] | None = None
+) -> Inputs:
+    """Find the clips of some inputs and number their classes.
+
+    A single input keeps its classes and their numbers exactly; further inputs add the classes that are new at the end.
+
+    Args:
+        paths: Each a ``.npz`` of :mod:`mmn_edge.datasets.formats.holistic`; a folder with ``labels.csv``, or with
+        one subfolder a class,
+            of clips that :func:`mmn_edge.datasets.formats.pose_files.read_pose_file` reads; or a data set that
+            :func:`mmn_edge.datasets.reading.read_clips` reads.
+        size: Width and height of the images that fractions refer to.
+        class_names: The classes and their numbers; every clip must be of one of them.
+
+    Raises:
+        DataError: An input is none of these, is broken, or has a class that is not among ``class_names``.
+    """
+    opened = [_open(path, size) for path in paths]
+    items = [item for inputs in opened for item in inputs.items]
+    if class_names is None:
+        named = [inputs.class_names for inputs in opened]
+        if any(names is None for names in named) and any(names is not None for names in named):
+            without = paths[named.index(None)]
+            raise DataError(f"{without} names no classes, and other inputs do: give the order of its classes")
+        merged = dict.fromkeys(name for names in named for name in names or ())
+        class_names = tuple(merged) if merged else None
+    else:
+        for item in items:
+            if isinstance(item.label, str) and item.label not in class_names:
+                raise DataError(f"clip {item.name} is of class {item.label!r}, which is not among the given classes")
+            if isinstance(item.label, int) and item.label >= len(class_names):
+                raise DataError(f"clip {item.name} has label {item.label}, and {len(class_names)} classes are given")
+    taken: set[str] = set()
+    for item in items:
+        if item.name in taken:
+            raise DataError(f"two clips are named {item.name}: rename one of the inputs")
+        taken.add(item.name)
+    return Inputs(tuple(items), class_names, tuple(note for inputs in opened for note in inputs.notes))
+
+
+def _open(path: Path, size: tuple[int, int]) -> Inputs:
+    if path.suffix == ".npz":
+        arrays = load_arrays(path)
+        if not holistic.is_holistic(arrays):
+            raise DataError(
+                f'{path} is no file of MediaPipe Holistic landmarks: it needs "pose", "left_hand", "right_hand" and '
+                f'"label", and has {", ".join(arrays) or "nothing"}'
+            )
+        holistic.check(arrays, path)
+        known = holistic.class_names(arrays)
+        items = [
+            _Item(name, known[label] if known else label, (), partial(holistic.sequence, arrays, number, size))
+            for number, (name, label) in enumerate(
+                zip(holistic.names(arrays, path.stem), arrays["label"].tolist(), strict=True)
+            )
+        ]
+        return Inputs(tuple(items), known)
+    if path.is_dir() and (path / LABELS).is_file():
+        return _open_labelled(path)
+    if path.is_dir() and not reading.splits(path):
+        return _open_subfolders(path)
+    return _open_data_set(path)
+
+
+def _open_labelled(path: Path) -> Inputs:
+    rows = read_labels(path / LABELS)
+    known = folder_classes(path, rows)
+    items = []
+    for row in rows:
+        where = f"{path / LABELS}, line {row.line}"
+        if not row.file or not row.label:
+            raise DataError(f"{where} lacks its {'label' if row.file else 'file'}")
+        items.append(
+            _Item(
+                f"{path.name}/{row.file}",
+                _label(row.label, known, where),
+                (row.split,) if row.split else (),
+                partial(read_pose_file, path / row.file),
+            )
+        )
+    return Inputs(tuple(items), known)
+
+
+def _label(label: Any, known: tuple[str, ...] | None, where: str) -> str | int:
+    try:
+        index = class_index(label, known)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from None
+    if known is None:
+        return index
+    if not 0 <= index < len(known):
+        raise DataError(f"{where} has label {index}, and there are {len(known)} classes")
+    return known[index]
+
+
+def _open_subfolders(path: Path) -> Inputs:
+    """``path/CLASS/CLIP``: a clip is a file, or a folder of OpenPose's frames."""
+    items, skipped = [], []
+    classes = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    for name in classes:
+        found = [file for file in sorted((path / name).iterdir()) if not file.name.startswith(".")]
+        files = [file for file in found if is_pose_file(file)]
+        skipped += [f"{path.name}/{name}/{file.name}" for file in found if file not in files]
+        items += [_Item(f"{path.name}/{name}/{file.name}", name, (), partial(read_pose_file, file)) for file in files]
+    if not items:
+        raise DataError(
+            f"{path} holds no clips: it needs a {LABELS}, or one subfolder a class with .jsonl, .json or .npz files "
+            "or folders of OpenPose's frames in it"
+        )
+    notes = []
+    if skipped:
+        more = ", ..." if len(skipped) > 10 else ""
+        notes.append(f"no clips, and not imported: {len(skipped)} files ({', '.join(skipped[:10])}{more})")
+    return Inputs(tuple(items), tuple(classes), tuple(notes))
+
+
+def _open_data_set(path: Path) -> Inputs:
+    """Confidences are not kept: a joint that was seen gets the score 1."""
+    source = reading.open_source(path)
+    items = []
+    for entry in source.entries:
+        clip = entry.read()
+        label = source.class_names[clip.label] if source.class_names else clip.label
+        seen = (~np.isnan(clip.keypoints).any(axis=-1)).astype(np.float32)
+        sequence = PoseSequence(clip.keypoints, seen, clip.layout)
+        items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence)))
+    return Inputs(tuple(items), source.class_names, tuple(f"{path}: {note}" for note in source.notes))
+
+
+def _itself(sequence: PoseSequence) -> PoseSequence:
+    return sequence
+
+
+def convert(
+    inputs: Inputs, target: str, *, source: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> ImportedSet:
+    """Read the clips and map their joints to a layout.
+
+    Args:
+        inputs: What to read.
+        target: The layout to map to.
+        source: The layout of the inputs, where they do not say it themselves.
+        progress: Called after every clip with how many are done and how many there are.
+
+    Raises:
+        DataError: A clip is broken, infinite, or has too few coordinates; or none is left.
+        LayoutError: A layout is unknown, not named or contradicted, or there is no mapping.
+    """
+    layout = layouts.get(target)
+    annotations, left_out = [], []
+    splits: dict[str, list[str]] = {}
+    for number, item in enumerate(inputs.items):
+        keypoints, scores = _mapped(item.name, item.read(), layout, source)
+        if (scores > 0).any():
+            annotations.append(
+                {
+                    "frame_dir": item.name,
+                    "label": _index(item.label, inputs.class_names),
+                    "total_frames": len(keypoints),
+                    "keypoint": np.where(scores[..., None] > 0, keypoints, np.float32(0))[None],
+                    "keypoint_score": scores[None],
+                }
+            )
+            for split in item.splits:
+                splits.setdefault(split, []).append(item.name)
+        else:
+            left_out.append(item.name)
+        if progress is not None:
+            progress(number + 1, len(inputs.items))
+    if not annotations:
+        raise DataError(f"no clip shows a single joint of layout {target}: there is nothing to import")
+    listed = {split: tuple(names) for split, names in splits.items()}
+    return ImportedSet(target, tuple(annotations), inputs.class_names, listed, tuple(left_out))
+
+
+def _index(label: str | int, class_names: tuple[str, ...] | None) -> int:
+    return label if isinstance(label, int) else (class_names or ()).index(label)
+
+
+def _mapped(
+    name: str, sequence: PoseSequence, target: layouts.Layout, source: str | None
+) -> tuple[FloatArray, FloatArray]:
+    if sequence.layout is None and source is None:
+        raise LayoutError(
+            f"clip {name} does not say which layout its {sequence.keypoints.shape[1]} joints are in: name it (--from)"
+        )
+    if sequence.layout is not None and source not in (None, sequence.layout):
+        raise LayoutError(f"clip {name} is in layout {sequence.layout}, and {source} was named")
+    keypoints, channels = sequence.keypoints, target.channels
+    if keypoints.shape[2] < channels:
+        raise DataError(f"clip {name} is 2-D, and layout {target.name} has {channels} coordinates")
+    infinite = np.argwhere(np.isinf(keypoints))
+    if len(infinite):
+        raise DataError(f"clip {name} is infinite in frame {infinite[0][0]}, joint {infinite[0][1]}")
+    mapping = mappings.get(sequence.layout or source or "", target.name)
+    try:
+        return mapping.apply(keypoints[..., :channels], sequence.scores)
+    except LayoutError as error:
+        raise LayoutError(f"clip {name}: {error}") from None
+
+
+def splits_of(
+    found: ImportedSet, plan: Mapping[str, float] | None = None, *, seed: int = 0, blocks: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """The splits to write: drawn by ``plan``; where None those of the inputs, or train and val; besides, ``all``.
+
+    ``all`` is added where the inputs name no splits and none are asked for. See :func:`mmn_edge.datasets.splits.draw`.
+    """
+    if plan is None and found.splits:
+        return dict(found.splits)
+    names = [entry["frame_dir"] for entry in found.annotations]
+    labels = [entry["label"] for entry in found.annotations]
+    drawn = splits.draw(labels, plan or splits.parse(splits.DEFAULT), seed=seed, blocks=blocks)
+    parts = {split: tuple(names[index] for index in indices) for split, indices in drawn.items()}
+    return {"all": tuple(names), **parts} if plan is None else parts
+
+
+def write(found: ImportedSet, splits: Mapping[str, Sequence[str]], path: Path, *, force: bool = False) -> None:
+    """Write an annotation pickle that :func:`mmn_edge.datasets.reading.read_clips` and PYSKL read.
+
+    Raises:
+        UsageError: The file is there, and ``force`` is not set.
+    """
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists and was left alone: name another file with -o, or replace it with --force")
+    content: dict[str, Any] = {"layout": found.layout, "split": {s: list(names) for s, names in splits.items()}}
+    if found.class_names is not None:
+        content["class_names"] = list(found.class_names)
+    content["annotations"] = list(found.annotations)
+    with atomic_file(path) as partial_path, partial_path.open("wb") as file:
+        pickle.dump(content, file, protocol=4)

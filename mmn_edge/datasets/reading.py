@@ -1,0 +1,96 @@
+"""Skeleton data sets on disk: annotation pickles, the authors' label/data pairs, and folders with a ``labels.csv``.
+
+The formats are documented in ``docs/data.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource
+from mmn_edge.datasets.formats import annotation_files, folder
+from mmn_edge.errors import DataError, LayoutError
+
+__all__ = ["Clip", "ClipEntry", "ClipSet", "ClipSource", "open_source", "read_clips", "splits"]
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Labelled clips of one split, all with the same joints.
+
+    Attributes:
+        clips: The clips in the data set's order.
+        class_names: Names of the classes where the data set holds them.
+        layout: Name of the skeleton layout where the data set says it.
+    """
+
+    clips: tuple[Clip, ...]
+    class_names: tuple[str, ...] | None
+    layout: str | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Classes: as many as are named, or one more than the highest label."""
+        return len(self.class_names) if self.class_names else 1 + max(clip.label for clip in self.clips)
+
+
+def open_source(path: Path, split: str | None = None) -> ClipSource:
+    """Open a data set: read its lists, not its clips.
+
+    Args:
+        path: An annotation pickle; a folder with ``labels.csv``; or a folder of the authors'
+            ``{train,val,test}_{data,label}.pkl``.
+        split: The only split that is of interest, where only one is.
+
+    Raises:
+        DataError: It is none of these, or its lists are broken.
+    """
+    if _holds_pairs(path):
+        return annotation_files.open_pairs(path, split)
+    return folder.open_folder(path) if path.is_dir() else annotation_files.open_pickle(path)
+
+
+def splits(path: Path) -> tuple[str, ...]:
+    """The splits that a data set names, such as ``("train", "test")``; empty where it has none."""
+    return annotation_files.pairs(path) if _holds_pairs(path) else tuple(open_source(path).splits)
+
+
+def read_clips(path: Path, split: str | None = None) -> ClipSet:
+    """Read the clips of one split.
+
+    Args:
+        path: What :func:`open_source` opens.
+        split: The split's name; where None, all clips, or the authors' validation split.
+
+    Raises:
+        DataError: Missing or broken files, an unknown split, a label that is no class, clips without frames or with
+            differing joints, infinite coordinates, or a clip in which nothing was ever seen.
+        LayoutError: Clips in different layouts, or in one that is unknown.
+    """
+    if split is None and _holds_pairs(path):
+        split = "val"
+    source = open_source(path, split)
+    entries = source.of_split(split)
+    if split is not None and (absent := source.absent(split)):
+        raise DataError(f"{path}: split {split} names {len(absent)} clips that are not there, the first is {absent[0]}")
+    if not entries:
+        raise DataError(f"{path} holds no clips" + (f" in split {split}" if split else ""))
+    clips = tuple(entry.read() for entry in entries)
+    first = clips[0]
+    for clip in clips:
+        if clip.layout != first.layout:
+            raise LayoutError(
+                f"{path} mixes layouts: clip {first.name} is in {first.layout or 'one that is not named'} and clip "
+                f"{clip.name} in {clip.layout or 'one that is not named'}"
+            )
+        if clip.keypoints.shape[1:] != first.keypoints.shape[1:]:
+            raise DataError(
+                f"{path} mixes layouts: clip {first.name} has (V, C) = {first.keypoints.shape[1:]} and clip "
+                f"{clip.name} has {clip.keypoints.shape[1:]}"
+            )
+    return ClipSet(clips, source.class_names, first.layout)
+
+
+def _holds_pairs(path: Path) -> bool:
+    return path.is_dir() and not (path / folder.LABELS).is_file()

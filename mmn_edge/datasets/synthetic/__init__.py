@@ -1,0 +1,1 @@
+"""Synthetic people: a kinematic body, its movements, clips of it."""

@@ -1,0 +1,1 @@
+"""What a precision loses against a reference."""

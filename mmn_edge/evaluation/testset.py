@@ -1,0 +1,305 @@
+"""The clips that models are evaluated on: read, numbered as the model numbers its classes, and given its joints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mmn_edge.datasets import reading as clip_files
+from mmn_edge.datasets.clip import Clip, is_withheld, make_clip
+from mmn_edge.datasets.formats.pickles import load_pickle
+from mmn_edge.errors import DataError, LayoutError, UsageError
+from mmn_edge.evaluation.metrics import Indices
+from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.labels import Labels
+from mmn_edge.skeleton import layouts, mappings
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.layouts import Layout
+from mmn_edge.skeleton.preprocess import fill_missing
+
+__all__ = [
+    "EvaluationSet",
+    "align",
+    "align_models",
+    "default_split",
+    "fitted_keypoints",
+    "is_trained_on",
+    "read",
+    "read_unlabelled",
+]
+
+Note = Callable[[str], None]
+"""Takes a sentence that the report must hold."""
+
+
+@dataclass(frozen=True)
+class EvaluationSet:
+    """Clips of one split.
+
+    Attributes:
+        path: Where they came from.
+        split: The split's name; None means all clips.
+        clips: The clips in the data set's order, labels in its own numbering.
+        class_names: The data set's names of its classes; None where it holds none.
+        layout: Name of the clips' layout; None where nobody said it.
+        labelled: Whether the labels mean anything.
+    """
+
+    path: Path
+    split: str | None
+    clips: tuple[Clip, ...]
+    class_names: tuple[str, ...] | None
+    layout: str | None
+    labelled: bool = True
+
+    @property
+    def name(self) -> str:
+        """How reports call it, such as ``jhmdb.pkl:test``."""
+        return f"{self.path.name}:{self.split}" if self.split else self.path.name
+
+    @property
+    def described(self) -> str:
+        """The same with the number of clips."""
+        return f"{self.name}, {len(self.clips)} clips"
+
+
+def default_split(path: Path) -> str | None:
+    """``val``, or ``test`` where there is no val, or the one split named after either, such as ``xsub_val``.
+
+    None (all clips) where the data set has no splits, or none that anything is trained on.
+
+    Raises:
+        UsageError: It has a split to train on, and none or several to measure on.
+    """
+    known = clip_files.splits(path)
+    if exact := [split for split in ("val", "test") if split in known]:
+        return exact[0]
+    held_out = [split for split in known if re.search(r"(^|[\W_])(val|test)", split, re.IGNORECASE)]
+    if len(held_out) == 1:
+        return held_out[0]
+    if held_out or any(is_trained_on(split) for split in known):
+        raise UsageError(
+            f"{path} has the splits {', '.join(known)}: name the one to measure on (--split; in training --val-split, "
+            "in quantization --eval-split)"
+        )
+    return None
+
+
+def is_trained_on(split: str) -> bool:
+    """Whether a split is one to train on by its name, such as ``train`` or ``xsub_train``."""
+    return re.search(r"(^|[\W_])train", split, re.IGNORECASE) is not None
+
+
+def read(path: Path, split: str | None, *, layout: str | None = None) -> EvaluationSet:
+    """Read the labelled clips of one split.
+
+    Args:
+        path: What :func:`mmn_edge.datasets.reading.read_clips` reads.
+        split: The split; all clips where None.
+        layout: The layout, where the data set does not say it.
+
+    Raises:
+        DataError: Missing or broken files, an unknown split, no clips.
+        LayoutError: The data set says that its layout is another one.
+    """
+    content = clip_files.read_clips(path, split)
+    return EvaluationSet(path, split, content.clips, content.class_names, _layout(path, content.layout, layout))
+
+
+def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None) -> EvaluationSet | None:
+    """Read the clips of a split whose labels are withheld, as those of MA-52's test split are.
+
+    That is a ``{split}_data.pkl`` in the authors' format without a label file, or with one that lists names only, or an
+    annotation pickle. A label that is absent or negative is withheld.
+
+    Returns:
+        The clips, or None where the split has labels or is in another format.
+
+    Raises:
+        DataError: The files are broken.
+    """
+    file = path / f"{split}_data.pkl" if path.is_dir() else path
+    if file.suffix != ".pkl" or not file.is_file():
+        return None
+    content = load_pickle(file)
+    content = content if isinstance(content, dict) else {"annotations": content}
+    entries, names = content.get("annotations"), content.get("split")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return None
+    listed, names = entries, names.get(split) if isinstance(names, dict) else None
+    if path.is_dir() and (label_file := path / f"{split}_label.pkl").is_file():
+        listed = load_pickle(label_file)
+        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+            return None
+        names = [entry.get("file_name") for entry in listed]
+    by_name = {str(entry.get("frame_dir")): entry for entry in entries}
+    wanted = list(by_name) if names is None else [str(name) for name in names]
+    if not path.is_dir() and names is not None:
+        listed = [by_name[name] for name in wanted if name in by_name]
+    if not entries or not all(is_withheld(entry.get("label")) for entry in listed):
+        return None
+    if absent := [name for name in wanted if name not in by_name]:
+        raise DataError(f"{file} lacks {len(absent)} clips of split {split}, the first is {absent[0]}")
+    clips = []
+    for name in wanted:
+        scores = None if path.is_dir() else by_name[name].get("keypoint_score")  # the authors' are not used
+        clips.append(make_clip(f"{file}: clip {name}", name, 0, by_name[name].get("keypoint"), scores))
+    return EvaluationSet(path, split, tuple(clips), None, _layout(path, content.get("layout"), layout), labelled=False)
+
+
+def _layout(path: Path, own: str | None, named: str | None) -> str | None:
+    if named is not None:
+        layouts.get(named)
+        if own not in (None, named):
+            raise LayoutError(f"{path} says that its layout is {own}: leave --layout {named} out")
+    return own or named
+
+
+def align(data: EvaluationSet, model: Labels, note: Note) -> tuple[Indices, Labels]:
+    """The clips' labels in the model's numbering, matched by name where both sides have names.
+
+    Names match exactly or, failing that, without regard to case, spaces and punctuation.
+
+    Args:
+        data: The clips.
+        model: The model's classes.
+        note: Is told what a reader of the numbers should know.
+
+    Returns:
+        Class indices ``(N,)``, and the model's classes, named as the data names them where the model only numbers them.
+
+    Raises:
+        DataError: Clips of classes that the model does not know, all listed; or counts that do not fit.
+    """
+    labels = np.array([clip.label for clip in data.clips], dtype=np.int64)
+    names = data.class_names
+    if names is None or _is_numbered(model):
+        count = len(names) if names else int(labels.max()) + 1
+        if count > len(model) or (names is not None and count != len(model)):
+            raise DataError(
+                f"{data.path} has {count} classes and the model {len(model)}, and "
+                f"{'the model' if names else 'the data set'} does not name them, so that they cannot be matched: "
+                "evaluate on the classes that the model was trained on"
+            )
+        note(f"Classes were matched by number, because the {'model' if names else 'data set'} does not name them.")
+        return labels, Labels(names) if names is not None else model
+    targets = _match(names, model.classes, data.path)
+    lost = sorted({int(label) for label in labels if targets[label] is None})
+    if lost:
+        raise DataError(
+            f"{data.path} has clips of {len(lost)} classes that the model does not know: "
+            f"{', '.join(names[index] for index in lost)} (it knows {_some(model.classes)})"
+        )
+    if targets != list(range(len(model))):
+        note(
+            f"The data set numbers its {len(names)} classes differently from the model's {len(model)}: they were "
+            "matched by name."
+        )
+    if unknown := [name for name, target in zip(names, targets, strict=True) if target is None]:
+        note(f"The data set names classes that the model does not know, without clips in this split: {_some(unknown)}.")
+    return np.array([targets[label] for label in labels], dtype=np.int64), model
+
+
+def align_models(reference: Labels, other: Labels, name: str) -> Indices:
+    """Where each of the reference's classes is found among another model's, ``(K,)``.
+
+    Raises:
+        UsageError: The models do not have the same classes.
+    """
+    if len(reference) == len(other) and (_is_numbered(reference) or _is_numbered(other)):
+        return np.arange(len(reference), dtype=np.int64)
+    found = _match(reference.classes, other.classes, name)
+    absent = [class_ for class_, index in zip(reference.classes, found, strict=True) if index is None]
+    if absent or len(reference) != len(other):
+        which = f"it lacks {_some(absent)}" if absent else f"it has {len(other)} classes and not {len(reference)}"
+        raise UsageError(f"{name} cannot be compared with the first model, {which}: evaluate them one by one")
+    return np.array(found, dtype=np.int64)
+
+
+def _match(names: Sequence[str], known: Sequence[str], origin: object) -> list[int | None]:
+    """For each name its index among ``known``, None where it has none."""
+    exact = {name: index for index, name in enumerate(known)}
+    loose: dict[str, list[int]] = {}
+    for index, name in enumerate(known):
+        loose.setdefault(_plain(name), []).append(index)
+    found: list[int | None] = []
+    for name in names:
+        candidates = [exact[name]] if name in exact else loose.get(_plain(name), [])
+        found.append(candidates[0] if len(candidates) == 1 else None)
+    owners: dict[int, str] = {}
+    for name, target in zip(names, found, strict=True):
+        if target is None:
+            continue
+        if target in owners:
+            raise DataError(
+                f"{origin} has two classes that are both the model's {known[target]!r}: {owners[target]!r} and {name!r}"
+            )
+        owners[target] = name
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def _is_numbered(labels: Labels) -> bool:
+    return labels.classes == Labels.numbered(len(labels)).classes
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def fitted_keypoints(
+    data: EvaluationSet, arch: Architecture, layout: Layout | None, bones: Sequence[tuple[int, int]], note: Note
+) -> list[FloatArray]:
+    """The clips as a model takes them: its joints, its coordinates, nothing missing.
+
+    Args:
+        data: The clips.
+        arch: The model's network.
+        layout: The layout of its joints; None where unknown.
+        bones: Along these a joint never seen is filled in.
+        note: Is told what a reader of the numbers should know.
+
+    Returns:
+        For every clip ``(L, V, C)``, finite.
+
+    Raises:
+        LayoutError: The joints or coordinates do not fit and cannot be made to.
+    """
+    if arch.num_people != 1:
+        raise LayoutError(
+            f"the model takes {arch.num_people} persons at once, and data sets are evaluated person by person"
+        )
+    joints, channels = data.clips[0].keypoints.shape[1:]
+    mapping = None
+    if data.layout is not None and layout is not None and data.layout != layout.name:
+        mapping = mappings.get(data.layout, layout.name)
+        note(f"Joints were mapped from layout {data.layout} to {layout.name}.")
+        joints = layout.num_joints
+    if joints != arch.num_joints:
+        fitting = [name for name in layouts.names() if layouts.get(name).num_joints == joints]
+        hint = f" (it may be {' or '.join(fitting)})" if fitting else ""
+        raise LayoutError(
+            f"{data.path} has clips of {joints} joints and the model takes {arch.num_joints}: name the data's layout "
+            f"with --layout{hint}, so that its joints can be mapped"
+        )
+    if channels < arch.in_channels:
+        raise LayoutError(
+            f"{data.path} has {channels} coordinates per joint, and the model needs {arch.in_channels}: use data with "
+            "as many"
+        )
+    if channels > arch.in_channels:
+        note(f"Of {channels} coordinates per joint only the first {arch.in_channels} were used.")
+    prepared = []
+    for clip in data.clips:
+        keypoints = clip.keypoints[..., : arch.in_channels]
+        if mapping is not None:
+            keypoints, _ = mapping.apply(keypoints, np.isfinite(keypoints).all(axis=-1).astype(np.float32))
+        prepared.append(fill_missing(keypoints, bones))
+    return prepared

@@ -1,0 +1,1 @@
+"""Skeletons: frames, layouts, mappings between them, recordings, preprocessing."""

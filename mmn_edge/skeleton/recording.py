@@ -1,0 +1,179 @@
+"""Skeleton recordings: JSON Lines, one frame a line. The format is documented in ``docs/recordings.md``.
+
+.. code-block:: json
+
+    {"time": 0.033, "layout": "ma52", "persons": [{"id": 0, "keypoints": [[312.5, 90.25], null], "scores": [0.9, 0]}]}
+
+``keypoints`` has one entry a joint of the layout: its coordinates, or null where the joint was not seen. ``scores`` may
+be left out (1 for every joint seen). Numbers are written so that float32 values come back bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+import numpy as np
+
+from mmn_edge.errors import DataError, LayoutError
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray, Frame, Person
+
+__all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "read_frames", "write_frames"]
+
+MAX_LINE = 4 * 1024 * 1024
+"""Characters of a line at most: a frame of 16 persons with 543 joints in 3-D takes under 0.5 million."""
+
+MAX_PERSONS = 64
+
+MAX_TIME = 1e11
+"""Seconds: the year 5138. Larger numbers are milliseconds or nanoseconds."""
+
+MAX_COORDINATE = 1e30
+"""Of any unit; beyond it, differences no longer fit into float32."""
+
+
+def format_frame(frame: Frame) -> str:
+    """One line of a recording, without the line break."""
+    persons = [
+        f'{{"id": {person.id}, "keypoints": [{_points(person.keypoints)}], '
+        f'"scores": [{", ".join(_number(score) for score in person.scores)}]}}'
+        for person in frame.persons
+    ]
+    return f'{{"time": {float(frame.time)!r}, "layout": {json.dumps(frame.layout)}, "persons": [{", ".join(persons)}]}}'
+
+
+def read_frames(file: TextIO, *, origin: str) -> Iterator[Frame]:
+    """Read a recording frame by frame; empty lines are skipped.
+
+    Args:
+        file: An open text file or pipe; it is read no further than the frame yielded.
+        origin: How errors name it.
+
+    Raises:
+        DataError: A line is no frame, or time runs backwards; the message gives the line's number.
+    """
+    last = -math.inf
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        where = f"{origin}, line {number}"
+        if len(line) > MAX_LINE:
+            raise DataError(f"{where} is longer than {MAX_LINE} characters: a recording has one frame a line")
+        if not line.strip():
+            continue
+        frame = parse_frame(line, where=where)
+        if frame.time < last:
+            raise DataError(f"{where}: time runs backwards, from {last} s to {frame.time} s")
+        last = frame.time
+        yield frame
+
+
+def parse_frame(line: str, *, where: str) -> Frame:
+    """Parse one line of a recording.
+
+    Raises:
+        DataError: It is not JSON, or no frame; ``where`` begins the message.
+        LayoutError: Its layout is unknown.
+    """
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is not JSON ({error}): a recording has one frame a line") from error
+    if not isinstance(values, dict) or not isinstance(values.get("persons"), list):
+        raise DataError(f'{where} is no frame: it needs "time", "layout" and a list of "persons"')
+    time = values.get("time")
+    if isinstance(time, bool) or not isinstance(time, int | float) or not abs(time) <= MAX_TIME:
+        raise DataError(f'{where}: "time" must be a number of seconds, not {time!r}')
+    name = values.get("layout")
+    if not isinstance(name, str):
+        raise DataError(f'{where}: "layout" must name a skeleton layout, not {name!r}')
+    if len(values["persons"]) > MAX_PERSONS:
+        raise DataError(f"{where} holds {len(values['persons'])} persons; at most {MAX_PERSONS} are accepted")
+    try:
+        layout = layouts.get(name)
+    except LayoutError as error:
+        raise LayoutError(f"{where}: {error}") from None
+    persons = tuple(_parse_person(person, layout, where) for person in values["persons"])
+    ids = [person.id for person in persons]
+    if len(set(ids)) != len(ids):
+        raise DataError(f"{where}: two persons have the same id ({ids})")
+    return Frame(float(time), name, persons)
+
+
+def _parse_person(values: Any, layout: layouts.Layout, where: str) -> Person:
+    if not isinstance(values, dict) or not isinstance(values.get("keypoints"), list):
+        raise DataError(f'{where}: a person needs an "id" and a list of "keypoints"')
+    identity = values.get("id", 0)
+    if isinstance(identity, bool) or not isinstance(identity, int):
+        raise DataError(f'{where}: "id" must be a whole number, not {identity!r}')
+    points = values["keypoints"]
+    if len(points) != layout.num_joints:
+        raise DataError(
+            f"{where}: person {identity} has {len(points)} keypoints, and layout {layout.name} has "
+            f"{layout.num_joints} joints: name the layout that these keypoints are in"
+        )
+    channels = next((len(point) for point in points if isinstance(point, list)), layout.channels)
+    if channels not in (2, 3):
+        raise DataError(f"{where}: a keypoint has 2 or 3 coordinates, not {channels}")
+    rows = [[math.nan] * channels if point is None else point for point in points]
+    try:
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+            keypoints = _numbers(rows)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"{where}: a keypoint is not a list of {channels} numbers") from error
+    if keypoints.shape != (layout.num_joints, channels):
+        raise DataError(f"{where}: a keypoint is not a list of {channels} numbers")
+    seen = np.array([point is not None for point in points])
+    broken = np.flatnonzero(seen & ~(np.abs(keypoints) <= MAX_COORDINATE).all(axis=1))
+    if len(broken):
+        raise DataError(
+            f"{where}: person {identity}, joint {broken[0]} ({layout.joints[broken[0]]}) is NaN or infinite: "
+            "write null for a joint that was not seen"
+        )
+    scores = _parse_scores(values.get("scores"), seen, where)
+    keypoints[scores == 0] = np.nan
+    return Person(identity, keypoints, scores)
+
+
+def _parse_scores(values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], where: str) -> FloatArray:
+    if values is None:
+        return seen.astype(np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            scores = _numbers(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f'{where}: "scores" must be a list of numbers, one a joint') from error
+    if scores.shape != seen.shape or not np.isfinite(scores).all() or (scores < 0).any():
+        raise DataError(f'{where}: "scores" must hold {len(seen)} numbers that are not negative, one a joint')
+    return np.where(seen, scores, np.float32(0))
+
+
+def _numbers(values: Any) -> FloatArray:
+    """Values of JSON as float32; ValueError for text and lists of booleans, which NumPy would take too."""
+    array = np.array(values)
+    if array.dtype.kind not in "iufO":  # O: whole numbers beyond 64 bits
+        raise ValueError(f"{array.dtype} is no number")
+    return array.astype(np.float64).astype(np.float32)
+
+
+def _points(keypoints: FloatArray) -> str:
+    return ", ".join(
+        f"[{', '.join(_number(c) for c in point)}]" if np.isfinite(point).all() else "null" for point in keypoints
+    )
+
+
+def _number(value: np.float32) -> str:
+    """The shortest text that parses to the same float32."""
+    return str(value)
+
+
+def write_frames(file: TextIO, frames: Iterable[Frame]) -> int:
+    """Write frames as lines, each complete before the next begins; returns how many."""
+    count = 0
+    for frame in frames:
+        file.write(format_frame(frame) + "\n")
+        count += 1
+    return count

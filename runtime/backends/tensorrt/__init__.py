@@ -1,0 +1,1 @@
+"""TensorRT engines, and CUDA as they need it."""

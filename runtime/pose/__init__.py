@@ -1,0 +1,1 @@
+"""Pose estimators: images in, skeletons out."""

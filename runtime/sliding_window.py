@@ -1,0 +1,75 @@
+"""The sliding window: the last seconds of one tracked person, by time stamp."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from mmn_edge.model.presets import Window
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.preprocess import fill_missing, resample_indices
+
+__all__ = ["PersonWindow"]
+
+MAX_FRAMES = 16_384
+"""Frames kept at most, so that a stream whose clock stands still does not fill the memory."""
+
+TIME_SLACK = 1e-6
+"""Seconds; time stamps that passed through decimal text may be off by less."""
+
+
+class PersonWindow:
+    """Collects one person's frames and says when a prediction is due.
+
+    The first prediction is due when the window is full, then one every stride. A person who is not seen for half a
+    window begins anew: what lies further back says nothing about the movement that goes on now.
+
+    Args:
+        window: Frames, length and stride.
+        bones: Bones of the layout, for joints that were never seen.
+    """
+
+    def __init__(self, window: Window, bones: tuple[tuple[int, int], ...]) -> None:
+        self._window = window
+        self._bones = bones
+        self._times: deque[float] = deque(maxlen=MAX_FRAMES)
+        self._keypoints: deque[FloatArray] = deque(maxlen=MAX_FRAMES)
+        self._due = 0.0
+        self._predicted = False
+
+    @property
+    def last_seen(self) -> float:
+        """Time of the newest frame, seconds."""
+        return self._times[-1]
+
+    def push(self, time: float, keypoints: FloatArray) -> bool:
+        """Add a frame ``(V, C)``, NaN where a joint was not seen; True if a prediction is due now."""
+        if self._times and time - self.last_seen > self._window.max_gap:
+            self._times.clear()
+            self._keypoints.clear()
+        if not self._times:
+            self._due = time + self._window.seconds
+            self._predicted = False
+        self._times.append(time)
+        self._keypoints.append(keypoints)
+        while self._times[0] < time - self._window.seconds - TIME_SLACK:
+            self._times.popleft()
+            self._keypoints.popleft()
+        if time < self._due - TIME_SLACK:
+            return False
+        self._due += self._window.stride * (1 + (time + TIME_SLACK - self._due) // self._window.stride)
+        self._predicted = True
+        return True
+
+    def unfinished(self) -> bool:
+        """True if the stream ended before the first prediction was due, with at least two frames seen."""
+        return not self._predicted and len(self._times) > 1
+
+    def cut(self) -> FloatArray | None:
+        """The window as ``(T, V, C)``, finite; None if no joint was seen in it."""
+        keypoints = np.stack(self._keypoints)
+        if not np.isfinite(keypoints).any():
+            return None
+        filled = fill_missing(keypoints, self._bones)
+        return filled[resample_indices(np.array(self._times), self._window.frames)]

@@ -1,0 +1,1 @@
+"""Where skeletons and images come from."""

@@ -1,0 +1,125 @@
+"""Sources that replay: a recording from a file or from standard input, and the synthetic sensor."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from mmn_edge.datasets.synthetic import clips
+from mmn_edge.errors import DataError, SourceError
+from mmn_edge.runtime.sources.source import Observation, Source
+from mmn_edge.skeleton import recording
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["PacedSource", "RecordingSource", "SyntheticSource"]
+
+MAX_SLEEP = 86_400.0
+"""Seconds; the system's sleep takes no arbitrary number."""
+
+
+class RecordingSource:
+    """Reads a recording, see :mod:`mmn_edge.skeleton.recording`.
+
+    Args:
+        path: A ``.jsonl`` file; None reads standard input.
+    """
+
+    layout = None
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        if self._path is None:
+            if sys.stdin is None:
+                raise SourceError("standard input is closed: pipe a recording into it, or name a source")
+            self._file = sys.stdin
+            return self
+        try:
+            self._file = self._path.open(encoding="utf-8")
+        except OSError as error:
+            raise SourceError(f"cannot open the recording {self._path}: {error.strerror}") from error
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._file is not None and self._path is not None:
+            self._file.close()
+        self._file = None
+
+    def __iter__(self) -> Iterator[Observation]:
+        if self._file is None:
+            raise SourceError("the recording is not open: use it in a with block")
+        origin = str(self._path) if self._path else "standard input"
+        try:
+            for frame in recording.read_frames(self._file, origin=origin):
+                yield Observation(frame)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{origin} is not text: a recording is JSON, one frame a line") from error
+
+
+class SyntheticSource:
+    """A sensor before a synthetic person, see :mod:`mmn_edge.datasets.synthetic.clips`: something to see without a
+    camera.
+
+    Args:
+        seconds: Length of the stream.
+        seed: Other seeds give other people and other movements.
+        fps: Frames per second.
+    """
+
+    layout = clips.LAYOUT
+
+    def __init__(self, *, seconds: float = 60.0, seed: int = 0, fps: float = 30.0) -> None:
+        self._session = clips.script(seconds, seed, fps)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[Observation]:
+        for frame in self._session.frames():
+            yield Observation(frame)
+
+
+class PacedSource:
+    """Another source, its frames held back until their time has come.
+
+    Args:
+        source: A source that replays.
+        speed: 1 for real time, 2 for twice as fast.
+    """
+
+    def __init__(self, source: Source, speed: float) -> None:
+        self._source = source
+        self._speed = speed
+
+    @property
+    def layout(self) -> str | None:
+        """The layout of the source within."""
+        return self._source.layout
+
+    def __enter__(self) -> Self:
+        self._source.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._source.__exit__(*error)
+
+    def __iter__(self) -> Iterator[Observation]:
+        began: float | None = None
+        for observation in self._source:
+            due = observation.frame.time / self._speed
+            if began is None:
+                began = time.monotonic() - due
+            delay = began + due - time.monotonic()
+            if delay > 0:
+                time.sleep(min(delay, MAX_SLEEP))
+            yield observation

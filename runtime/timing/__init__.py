@@ -1,0 +1,1 @@
+"""Latencies of a bundle on this machine."""

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmn_edge.datasets.check import Report, check
+from mmn_edge.datasets.reading import open_source, read_clips
+from mmn_edge.errors import DataError
+from mmn_edge.skeleton import layouts
+
+Values = dict[str, Any]
+
+
+def entry(name: str, label: Any = 0, *, seed: int | None = None, frames: int = 4, **changes: Any) -> Values:
+    rng = np.random.default_rng(sum(map(ord, name)) if seed is None else seed)
+    keypoint = rng.uniform(50, 400, (1, frames, 22, 2)).astype(np.float32)
+    return {"frame_dir": name, "label": label, "total_frames": frames, "keypoint": keypoint, **changes}
+
+
+def run(tmp_path: Path, entries: list[Values], split: str | None = None, **content: Any) -> Report:
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps({"annotations": entries, **content}))
+    return check(open_source(path), split)
+
+
+def test_a_sound_data_set(tmp_path: Path) -> None:
+    entries = [entry("a", 0, frames=1), entry("b", 1), entry("c", 1, frames=7), entry("d", 0)]
+    splits = {"train": ["a", "b"], "val": ["c", "d"]}
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps({"annotations": entries, "split": splits, "class_names": ["x", "y"]}))
+    calls: list[tuple[int, int]] = []
+    found = check(open_source(path), progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert (found.problems, found.warnings, found.broken, found.clips) == ((), (), 0, 4)
+    assert (found.joints, found.coordinates, found.units) == (22, 2, "pixels")
+    assert (found.layout, found.layout_guess) == (None, ("imigue",))
+    assert found.lengths is not None
+    assert (found.lengths.least, found.lengths.median, found.lengths.greatest, found.lengths.single) == (1, 4, 7, 1)
+    assert [(c.name, c.clips, c.splits) for c in found.classes] == [
+        ("x", 2, {"train": 1, "val": 1}),
+        ("y", 2, {"train": 1, "val": 1}),
+    ]
+    assert found.imbalance == 1
+    assert found.missing == 0
+    assert list(found.missing_joints)[:2] == ["nose", "neck"]
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_all_broken_clips_are_listed(tmp_path: Path) -> None:
+    infinite = entry("inf")
+    infinite["keypoint"][0, 1, 2] = np.inf
+    entries = [
+        entry("fine"),
+        infinite,
+        entry("blank", keypoint_score=np.zeros((1, 4, 22))),
+        entry("high", 2),
+        entry("low", -1),
+        entry("empty", keypoint=np.ones((1, 0, 22, 2))),
+        {"frame_dir": "none", "label": 0},
+    ]
+    found = run(tmp_path, entries, class_names=["x", "y"])
+    assert (found.clips, found.broken) == (1, 6)
+    assert [line.partition(": clip ")[2].split()[0] for line in found.problems] == [
+        "inf",
+        "blank",
+        "high",
+        "low",
+        "empty",
+        "none",
+    ]
+    for name in ("inf", "blank"):  # what is a problem here stops training there
+        path = tmp_path / "one.pkl"
+        path.write_bytes(pickle.dumps({"annotations": [e for e in entries if e["frame_dir"] == name]}))
+        with pytest.raises(DataError, match=f"clip {name}"):
+            read_clips(path)
+
+
+def test_nothing_readable(tmp_path: Path) -> None:
+    found = run(tmp_path, [entry("low", -1)], class_names=["x"])
+    assert (found.joints, found.lengths, found.imbalance, found.missing, found.units) == (None,) * 5
+    assert found.warnings == ("1 class without any clips: x",)
+    found = run(tmp_path, [])
+    assert found.problems[0].endswith("holds no clips")
+    json.dumps(found.to_dict())
+
+
+def split_sets(tmp_path: Path, entries: list[Values], splits: dict[str, list[str]]) -> Report:
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps({"annotations": entries, "split": splits}))
+    return check(open_source(path))
+
+
+def test_clips_that_are_trained_on_and_held_out(tmp_path: Path) -> None:
+    entries = [entry("a"), entry("b"), entry("c", seed=97), entry("d", seed=98)]  # c is a, and d is b
+    splits = {"all": list("abcd"), "xsub_train": ["a", "b"], "xsub_val": ["b", "c"], "xview_val": ["a", "d"]}
+    found = split_sets(tmp_path, entries, splits)
+    assert found.problems == (
+        "clip b is in split xsub_train and in split xsub_val: what is trained on is not held out",
+        "clips a of split xsub_train and c of split xsub_val are identical: what is trained on is not held out",
+    )
+
+
+def test_identical_clips_of_one_split(tmp_path: Path) -> None:
+    found = run(tmp_path, [entry("a", 0, seed=1), entry("b", 1, seed=1), entry("c", 0)])
+    assert found.problems == ()
+    assert found.warnings == ("clips a, b are identical and have different labels (0, 1)",)
+
+
+def test_names_that_splits_and_clips_do_not_share(tmp_path: Path) -> None:
+    entries = [entry("a"), entry("a", seed=5), entry("b", seed=6)]
+    found = split_sets(tmp_path, entries, {"train": ["a", "x"], "test": ["a"], "other": ["y"]})
+    assert set(found.problems) == {
+        "split train names clip x, which is not there",
+        "split other names clip y, which is not there",
+        "two clips of split train have the name a",
+        "clip a is in split train and in split test: what is trained on is not held out",
+    }
+    assert "1 clip in no split, such as b" in found.warnings
+
+
+def test_mixed_joints(tmp_path: Path) -> None:
+    odd = entry("odd", keypoint=np.ones((1, 4, 20, 3)))
+    found = run(tmp_path, [odd, entry("a"), entry("b")])
+    assert found.problems == (
+        "clip odd has (V, C) = (20, 3) in a layout that is not named, and most clips have (22, 2) in a layout that is "
+        "not named",
+    )
+    assert found.joints == 22
+
+
+def test_what_is_odd_about_values(tmp_path: Path) -> None:
+    still = entry("still", keypoint=np.full((1, 4, 22, 2), 7.0) + np.arange(22)[:, None] * 20)
+    wild = entry("wild")
+    wild["keypoint"][0, 0, 0] = 1e6
+    sparse = entry("sparse", keypoint_score=(np.arange(22) < 5)[None, None] * np.ones((1, 4, 22)))
+    zeros = entry("zeros")
+    zeros["keypoint"][:, :, 10:] = 0
+    short = entry("short", total_frames=9)
+    found = run(tmp_path, [still, wild, sparse, zeros, short])
+    text = "\n".join(found.warnings)
+    for part in (
+        'clip short has 4 frames, and "total_frames" 9',
+        "1 clip without any motion, such as still",
+        "1 clip with more than half of the joints missing, such as sparse",
+        "of the joints lie at exactly the origin",
+        "1 clip more than 20 times as large as usual, such as wild",
+    ):
+        assert part in text
+    assert found.problems == ()
+    assert found.missing == pytest.approx(17 / 22 / 5)
+
+
+def test_joints_that_are_never_seen_and_scores_taken_for_coordinates(tmp_path: Path) -> None:
+    scores = np.ones((1, 4, 22))
+    scores[..., 3] = 0
+    found = run(tmp_path, [entry("a", keypoint_score=scores)])
+    assert found.warnings == (f"1 joint never seen in any clip: {layouts.get('imigue').joints[3]}",)
+    points = np.random.default_rng(0).uniform(100, 300, (1, 4, 22, 3))
+    points[..., 2] = 0.5
+    assert "probably a score" in run(tmp_path, [entry("a", keypoint=points)]).warnings[0]
+
+
+def test_classes_that_are_empty_or_uneven(tmp_path: Path) -> None:
+    entries = [entry(f"a{n}", 0, seed=n) for n in range(20)] + [entry("b", 1), entry("c", 1, seed=99)]
+    path = tmp_path / "set.pkl"
+    splits = {"train": [e["frame_dir"] for e in entries[:-1]], "val": ["c"]}
+    path.write_bytes(pickle.dumps({"annotations": entries, "split": splits, "class_names": ["x", "y", "z"]}))
+    assert check(open_source(path)).warnings == (
+        "1 class without any clips: z",
+        "1 class without clips in split val, and with clips elsewhere: x",
+        "classes are uneven: x has 20 clips and y 2",
+    )
+    found = check(open_source(path), "val")
+    assert (found.clips, found.splits) == (1, {"val": 1})
+    with pytest.raises(DataError, match="no split 'test'"):
+        check(open_source(path), "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "clips", "problems", "units"),
+    [("jhmdb14_split1", 609, 0, "normalised around a centre"), ("nw_ucla", 1484, 95, "metres")],
+)
+def test_real_data_sets(shared: Path, name: str, clips: int, problems: int, units: str) -> None:
+    path = shared / "data" / f"{name}.pkl"
+    if not path.is_file():
+        pytest.skip(f"the data set {path} is not here")
+    found = check(open_source(path))
+    assert (found.clips, found.broken, len(found.problems), found.units) == (clips, 0, problems, units)
+    assert all("are identical: what is trained on is not held out" in line for line in found.problems)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmn_edge.datasets.reading import read_clips
+from mmn_edge.errors import DataError, UsageError
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.preprocess import (
+    STREAMS,
+    Preprocessing,
+    features,
+    fill_missing,
+    make_stream,
+    normalise,
+    random_indices,
+    resample_indices,
+    time_index,
+    uniform_indices,
+)
+
+FOLDERS = {"ma52": "MA52", "imigue": "iMiGUE"}
+KEYS = {"joint": "j", "bone": "b", "joint-motion": "jm", "bone-motion": "bm"}
+NAN = np.float32(np.nan)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("name", FOLDERS)
+def test_features_are_the_published_ones(shared: Path, name: str, stream: str) -> None:
+    preprocessing = Preprocessing.for_layout(layouts.get(name), stream)
+    clips = read_clips(shared / "fixtures" / "data" / FOLDERS[name], "val").clips
+    with np.load(shared / "fixtures" / f"{name}_preprocess.npz") as reference:
+        data, index = reference[f"{KEYS[stream]}_data"], reference[f"{KEYS[stream]}_index_t"]
+        assert [clip.label for clip in clips] == reference["label"].tolist()
+    assert len(clips) == len(data) == 10
+    for clip, expected, expected_index in zip(clips, data, index, strict=True):
+        x, index_t = features(clip.keypoints, preprocessing)
+        assert x.dtype == index_t.dtype == np.float32
+        assert x.shape == expected.shape
+        assert np.abs(x - expected).max() < 1e-6
+        assert np.array_equal(index_t, expected_index)
+
+
+@pytest.mark.parametrize(("length", "differing"), [(154, [21, 42, 49]), (162, [45]), (178, [21, 42])])
+def test_uniform_indices_truncate_as_the_published_pipeline_does(length: int, differing: list[int]) -> None:
+    exact = np.arange(64) * (length - 1) // 63
+    indices = uniform_indices(length, 64)
+    assert np.flatnonzero(indices != exact).tolist() == differing
+    assert np.array_equal(exact[differing] - indices[differing], np.ones(len(differing)))
+
+
+def test_uniform_indices_of_short_clips_repeat_and_of_64_frames_are_all() -> None:
+    assert uniform_indices(1, 4).tolist() == [0, 0, 0, 0]
+    assert uniform_indices(2, 4).tolist() == [0, 0, 0, 1]
+    assert uniform_indices(64, 64).tolist() == list(range(64))
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 64, 300])
+def test_random_indices_are_sorted_frames_of_the_clip(length: int) -> None:
+    indices = random_indices(length, 64, np.random.default_rng(0))
+    assert indices.shape == (64,)
+    assert (np.diff(indices) >= 0).all()
+    assert indices.min() >= 0
+    assert indices.max() < length
+    assert len(set(indices.tolist())) <= length
+
+
+def test_random_indices_come_from_a_multiset_with_each_frame_as_often_as_there_are_indices() -> None:
+    assert random_indices(1, 64, np.random.default_rng(0)).tolist() == [0] * 64
+    draws = np.stack([random_indices(5, 4, np.random.default_rng(seed)) for seed in range(2000)])
+    assert set(np.unique(draws)) == set(range(5))
+    counts = np.stack([(draws == frame).sum(axis=1) for frame in range(5)])
+    assert counts.max() == 4  # the whole draw can be one frame
+    assert (draws.max(axis=1) == 4).any()
+    assert (draws.min(axis=1) == 0).any()
+    assert np.abs(counts.mean(axis=1) - 4 / 5).max() < 0.1
+
+
+def test_time_index_is_float32_from_minus_one_to_below_one() -> None:
+    index = time_index(np.array([0, 32, 63]), 64)
+    assert index.dtype == np.float32
+    assert index.tolist() == [-1.0, 0.0, 0.96875]
+
+
+@pytest.mark.parametrize("rate", [10.0, 25.0, 29.97, 30.0])
+def test_resampling_a_stream_of_constant_rate_is_the_uniform_sampling_of_a_clip(rate: float) -> None:
+    truncated = set()
+    for length in range(2, 301):
+        resampled, uniform = resample_indices(np.arange(length) / rate, 64), uniform_indices(length, 64)
+        exact = np.arange(64) * (length - 1) // 63
+        assert np.array_equal(resampled, exact), length
+        differing = resampled != uniform
+        # Only where the instant is a frame's own, and float64 falls just short of it.
+        assert (np.arange(64)[differing] * (length - 1) % 63 == 0).all()
+        if differing.any():
+            truncated.add(length)
+    assert truncated == {154, 162, 178, 260, 274, 292}
+
+
+def test_resampling_survives_time_stamps_as_decimal_text() -> None:
+    times = np.round(np.arange(61) / 30, 6) + 1000.0
+    assert np.array_equal(resample_indices(times, 64), np.arange(64) * 60 // 63)
+
+
+def test_resampling_takes_the_newest_frame_at_each_instant_of_a_jittered_stream() -> None:
+    assert resample_indices(np.array([0.0, 0.1, 0.9, 1.0]), 5).tolist() == [0, 1, 1, 1, 3]
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.uniform(5, 8, 50))
+    indices = resample_indices(times, 64)
+    for instant, index in zip(np.linspace(times[0], times[-1], 64), indices, strict=True):
+        assert times[index] <= instant + 1e-6
+        assert index == 49 or times[index + 1] > instant + 1e-6
+
+
+def test_resampling_duplicate_time_stamps_takes_the_last_of_them() -> None:
+    assert resample_indices(np.array([0.0, 0.0, 1.0, 1.0, 2.0]), 3).tolist() == [1, 3, 4]
+    assert resample_indices(np.array([3.0, 3.0]), 4).tolist() == [1, 1, 1, 1]
+    assert resample_indices(np.array([3.0]), 4).tolist() == [0, 0, 0, 0]
+
+
+def test_normalise_spans_all_frames_and_joints_of_a_coordinate(clip: FloatArray) -> None:
+    both = np.stack([clip, clip * 3 + 7])
+    scaled = normalise(both)
+    assert scaled.dtype == np.float32
+    assert scaled.min(axis=(1, 2)) == pytest.approx(-1, abs=1e-6)
+    assert scaled.max(axis=(1, 2)) == pytest.approx(1, abs=1e-5)
+    assert np.allclose(scaled[0], scaled[1], atol=1e-5)
+    assert np.array_equal(normalise(np.full((3, 2, 2), 5, np.float32)), np.full((3, 2, 2), -1, np.float32))
+
+
+def test_of_bones_with_the_same_start_the_last_counts() -> None:
+    preprocessing = Preprocessing("bone", (2, 0, 1), ((0, 1), (0, 2)))
+    assert preprocessing.bone_ends == (2, 1, 2)
+    joints = np.array([[[1, 10], [2, 20], [4, 40]]], np.float32)
+    assert make_stream(joints, preprocessing).tolist() == [[[-3, -30], [0, 0], [0, 0]]]
+    assert Preprocessing("bone", (2, 0, 1), ((0, 2), (0, 1))).bone_ends == (1, 1, 2)
+
+
+def test_motion_is_the_forward_difference_with_a_last_frame_of_zeros() -> None:
+    joints = np.array([[[1.0]], [[4.0]], [[9.0]]], np.float32)
+    moved = make_stream(joints, Preprocessing("joint-motion", (0,), ()))
+    assert moved.ravel().tolist() == [3, 5, 0]
+    assert joints.ravel().tolist() == [1, 4, 9]
+
+
+def test_features_of_chosen_frames_are_reordered_and_time_stamped(clip: FloatArray) -> None:
+    order = tuple(reversed(range(22)))
+    indices = np.array([0, 25, 49])
+    x, index_t = features(clip, Preprocessing("joint", order, ()), indices=indices)
+    assert x.shape == (2, 3, 22, 1)
+    assert np.array_equal(x[..., 0].transpose(1, 2, 0), normalise(clip)[indices][:, ::-1])
+    assert np.array_equal(index_t, time_index(indices, 50))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((0, 22, 2), "0 frames and 22 joints"), ((9, 21, 2), "21 joints does not fit .* 22 joints")]
+)
+def test_clips_that_do_not_fit(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        features(np.zeros(shape, np.float32), Preprocessing("joint", tuple(range(22)), ()))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_clips_that_are_not_finite(clip: FloatArray, value: float) -> None:
+    clip[3, 4, 1] = value
+    with pytest.raises(DataError, match="NaN or infinite"):
+        features(clip, Preprocessing("joint", tuple(range(22)), ()))
+
+
+def test_an_unknown_stream() -> None:
+    with pytest.raises(UsageError, match="unknown stream 'bones': choose one of joint, bone"):
+        Preprocessing("bones", (0,), ())
+
+
+@pytest.mark.parametrize("name", layouts.names())
+def test_dict_round_trip(name: str) -> None:
+    preprocessing = Preprocessing.for_layout(layouts.get(name), "bone-motion")
+    assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
+    assert sorted(preprocessing.order) == list(range(layouts.get(name).num_joints))
+
+
+def track(*values: float) -> FloatArray:
+    """A clip of one joint per row's value, ``(T, 1, 2)``, whose y is ten times its x."""
+    x = np.array(values, np.float32)
+    return np.stack([x, 10 * x], axis=-1)[:, None, :]
+
+
+def test_a_joint_seen_in_part_is_interpolated_inside_and_held_at_the_edges() -> None:
+    filled = fill_missing(track(NAN, NAN, 2, NAN, NAN, 8, NAN), ())
+    assert np.allclose(filled, track(2, 2, 2, 4, 6, 8, 8))
+    assert filled.dtype == np.float32
+
+
+def test_half_a_keypoint_is_a_missing_keypoint() -> None:
+    keypoints = track(2, 4, 8)
+    keypoints[1, 0, 1] = np.inf
+    assert np.allclose(fill_missing(keypoints, ()), track(2, 5, 8))
+
+
+def test_a_joint_never_seen_takes_the_place_of_the_nearest_along_the_bones() -> None:
+    keypoints = np.concatenate([track(1, 2), track(NAN, NAN), track(NAN, NAN), track(7, NAN), track(5, 6)], axis=1)
+    bones = ((1, 0), (3, 2), (2, 1), (4, 4))
+    filled = fill_missing(keypoints, bones)
+    assert np.array_equal(filled[:, 1], keypoints[:, 0])  # over (1, 0), from either end of a bone
+    assert np.array_equal(filled[:, 2], track(7, 8)[:, 0])  # over (3, 2), whose own gap is filled before
+    assert np.array_equal(fill_missing(keypoints, ())[:, 1:3], np.repeat(keypoints[:, :1], 2, axis=1))
+
+
+def test_a_joint_out_of_sight_moves_with_the_nearest_that_is_seen_more_often() -> None:
+    elbow, wrist = track(0, 10, 20, 30, 40), track(1, NAN, NAN, 34, NAN)
+    tip = track(NAN, NAN, NAN, 36, NAN)
+    filled = fill_missing(np.concatenate([tip, wrist, elbow], axis=1), ((2, 1), (1, 0)))
+    assert np.array_equal(filled[:, 1], track(1, 12, 23, 34, 44)[:, 0])  # 1 before the elbow, then 4
+    assert np.array_equal(filled[:, 0], track(3, 14, 25, 36, 46)[:, 0])  # 2 before the wrist, filled or not
+
+
+def test_a_clip_in_which_nothing_was_seen_becomes_zeros() -> None:
+    filled = fill_missing(np.full((3, 2, 2), NAN), ((0, 1),))
+    assert np.array_equal(filled, np.zeros((3, 2, 2)))
+    assert filled.dtype == np.float32
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.97])
+def test_filling_changes_neither_its_input_nor_what_was_seen(clip: FloatArray, share: float) -> None:
+    clip[np.random.default_rng(1).random((50, 22)) < share] = np.nan
+    before = clip.copy()
+    filled = fill_missing(clip, layouts.get("imigue").bones)
+    assert np.array_equal(clip, before, equal_nan=True)
+    assert np.isfinite(filled).all()
+    seen = np.isfinite(before)
+    assert np.array_equal(filled[seen], before[seen])
