@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mmn_edge import labels, layouts
 from mmn_edge.datasets.synthetic import scenes
-from mmn_edge.labels import Labels
-from mmn_edge.preprocess import fill_missing
-from mmn_edge.presets import Window
-from mmn_edge.skeleton import FloatArray
+from mmn_edge.model import labels
+from mmn_edge.model.labels import Labels
+from mmn_edge.model.presets import Window
+from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.preprocess import fill_missing
 
 __all__ = ["DetectionWindow", "SceneData", "Track", "average_precision", "cut", "targets", "tracks"]
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmn_edge.bundle.bundle import DETECT
 from mmn_edge.train.recipe import Recipe
 
 __all__ = ["Objective", "detection_loss"]
@@ -58,7 +59,7 @@ class Objective:
             x, other = share * x + (1 - share) * x[order], target[order]
             index_t = share * index_t + (1 - share) * index_t[order]
         logits = network(x, index_t).float()
-        supervised = self._each_class if recipe.task == "detect" else self._cross_entropy
+        supervised = self._each_class if recipe.task == DETECT else self._cross_entropy
         loss = share * supervised(logits, target)
         if share < 1.0:
             loss = loss + (1 - share) * supervised(logits, other)
@@ -67,7 +68,7 @@ class Objective:
         with torch.no_grad():
             taught = self._teacher(x, index_t).float()
         weight, temperature = recipe.qat.distillation, recipe.qat.temperature
-        if recipe.task == "detect":
+        if recipe.task == DETECT:
             soft = torch.sigmoid(taught / temperature)
             divergence = temperature**2 * F.binary_cross_entropy_with_logits(logits / temperature, soft)
             return weight * divergence + (1 - weight) * loss

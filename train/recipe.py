@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from mmn_edge.bundle.bundle import DETECT, TASKS
 from mmn_edge.errors import UsageError
 from mmn_edge.model import presets
 from mmn_edge.skeleton.preprocess import STREAMS
@@ -21,7 +22,6 @@ __all__ = ["Augment", "Data", "Detect", "Model", "Optim", "Qat", "Recipe", "load
 
 SUFFIXES = (".yaml", ".yml")
 SAMPLINGS = ("random", "uniform")
-TASKS = ("classify", "detect")
 LOSSES = ("bce", "asymmetric")
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -174,7 +174,7 @@ class Recipe:
                 raise UsageError(f"{name}={number} must not be negative")
         if not 0 < self.detect.focus <= 1:
             raise UsageError(f"detect.focus={self.detect.focus} must be above 0 and at most 1 (the whole window)")
-        if self.task == "detect":
+        if self.task == DETECT:
             # Of one class among several; here each class is a question of its own.
             for name, number in (
                 ("optim.label_smoothing", optim.label_smoothing),

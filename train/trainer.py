@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import mmn_edge
+from mmn_edge.bundle.bundle import DETECT
 from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.model.presets import Window
 from mmn_edge.network import MMN, load_safely
@@ -259,7 +260,7 @@ class Trainer:
 
     def _validate(self, network: nn.Module) -> tuple[float, float]:
         """Cross-entropy and top-1 accuracy on the validation clips, in float32 as the saved weights are used."""
-        if self.recipe.task == "detect":
+        if self.recipe.task == DETECT:
             return self._validate_detection(network)
         network.eval()
         loss, hits, count = 0.0, 0, 0

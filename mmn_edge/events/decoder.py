@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.events.parameters import ClassParameters, DecoderParameters, shifted
-from mmn_edge.labels import Labels
-from mmn_edge.presets import Window
+from mmn_edge.model.labels import Labels
+from mmn_edge.model.presets import Window
 
 __all__ = ["UPDATE_SECONDS", "Decoder", "Event", "decode"]
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from mmn_edge.errors import UsageError
-from mmn_edge.labels import Labels
-from mmn_edge.presets import Window
+from mmn_edge.model.labels import Labels
+from mmn_edge.model.presets import Window
 
 __all__ = ["REST", "ClassParameters", "DecoderParameters", "shifted"]
 
@@ -93,7 +93,7 @@ class DecoderParameters:
     exclusive: tuple[tuple[str, ...], ...] | None = None
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
-    min_seen: float = 0.25
+    min_seen: float = 0.2
     switch_margin: float = 0.1
     sensitivity: float = 0.5
 

@@ -12,10 +12,11 @@ from statistics import median
 
 import numpy as np
 
-from mmn_edge import labels, machine
 from mmn_edge.events.decoder import Decoder
 from mmn_edge.events.parameters import DecoderParameters
-from mmn_edge.presets import Window
+from mmn_edge.model import labels
+from mmn_edge.model.presets import Window
+from mmn_edge.system import machine
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import pytest
 from mmn_edge.errors import UsageError
 from mmn_edge.events.decoder import Decoder, Event, decode
 from mmn_edge.events.parameters import ClassParameters, DecoderParameters
-from mmn_edge.labels import Labels
-from mmn_edge.presets import Window
+from mmn_edge.model.labels import Labels
+from mmn_edge.model.presets import Window
 
 LABELS = Labels(("nod", "shake", "wave"), ("head", "hands"), (0, 0, 1))
 WITH_REST = Labels(("rest", "nod", "shake", "wave"), ("none", "head", "hands"), (0, 1, 1, 2))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mmn_edge.datasets.synthetic.clips import Actor, Segment, Subject, fidgets_between, play
+from mmn_edge.datasets.synthetic.movements import Performance
 from mmn_edge.errors import UsageError
-from mmn_edge.movements import Performance
-from mmn_edge.skeleton import Frame
-from mmn_edge.synthetic import Actor, Segment, Subject, fidgets_between, play
+from mmn_edge.skeleton.frame import Frame
 
 __all__ = ["CLASSES", "MAX_PERSONS", "PARTS", "Scene", "scene"]
 
