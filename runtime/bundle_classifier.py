@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from mmn_edge.bundle.bundle import Bundle
-from mmn_edge.evaluation.evaluation import Classifier
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.runtime.backends.backend import open_backend
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray

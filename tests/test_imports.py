@@ -124,6 +124,37 @@ def test_a_module_imports_only_what_its_folder_may(path: Path) -> None:
         assert package in allowed, f"{where} may not import {module}" + (" at import time" if top else "")
 
 
+FLOORS = (
+    "errors", "system", "skeleton", "model", "network", "reports", "bundle", "datasets", "events", "evaluation", "drift"
+)  # fmt: skip
+"""The rooms of the core from the ground up: a room imports those below it."""
+
+
+def room(path: Path) -> str:
+    """The room of the core that a module lies in."""
+    return path.relative_to(ROOT / "mmn_edge").parts[0].removesuffix(".py")
+
+
+def test_every_room_of_the_core_has_its_floor() -> None:
+    rooms = {room(path) for path in modules() if area(path) == "core"}
+    assert rooms - {"__init__", "__main__"} == set(FLOORS)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in modules() if area(path) == "core" and room(path) in FLOORS],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_imports_in_the_core_run_downwards(path: Path) -> None:
+    """For type checkers, too: what a room knows the type of, it depends on."""
+    here = FLOORS.index(room(path))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for module, _ in imports(ast.Module([node], [])) if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            package, _, rest = module.partition(".")
+            if package == "mmn_edge" and rest.partition(".")[0] in FLOORS:
+                assert FLOORS.index(rest.partition(".")[0]) <= here, f"{module} lies above {FLOORS[here]}"
+
+
 def closure(names: tuple[str, ...]) -> set[str]:
     """Installed distributions that these need, without their extras."""
     found: set[str] = set()

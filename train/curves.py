@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from mmn_edge.reports.svg import COLOURS, FAINT, GREY, INK, picture
 from mmn_edge.train.log import EpochResult
 
 __all__ = ["svg"]
 
 WIDTH, PANEL, GAP, LEFT, TOP, RIGHT = 640, 190, 56, 58, 46, 120
-TRAIN, VALIDATION, INK, GREY, FAINT = "#0072b2", "#d55e00", "#222222", "#666666", "#e5e5e5"
+TRAIN, VALIDATION = COLOURS[:2]
 
 Point = tuple[float, float]
 
@@ -30,13 +31,7 @@ def svg(history: Sequence[EpochResult], epochs: int, title: str) -> str:
     x = _scale(0, max(epochs, len(history), 1), LEFT, WIDTH - RIGHT)
     loss = _scale(0, ceiling, TOP + PANEL, TOP)
     accuracy = _scale(0, 1, TOP + 2 * PANEL + GAP, TOP + PANEL + GAP)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-family="sans-serif" '
-        f'font-size="11" fill="{INK}">',
-        '<rect width="100%" height="100%" fill="white"/>',
-        f'<text x="{LEFT}" y="20" font-size="13">{_escape(title)}</text>',
-    ]
-    parts += _axes("loss", x, loss, [ceiling * part / 4 for part in range(5)], f"{{:.{_digits(ceiling)}f}}", epochs)
+    parts = _axes("loss", x, loss, [ceiling * part / 4 for part in range(5)], f"{{:.{_digits(ceiling)}f}}", epochs)
     parts += _axes("validation top-1", x, accuracy, [0, 0.25, 0.5, 0.75, 1], "{:.0%}", epochs)
     labels = [
         (loss, "train", TRAIN, [(r.epoch, r.train_loss) for r in history]),
@@ -58,7 +53,7 @@ def svg(history: Sequence[EpochResult], epochs: int, title: str) -> str:
         f'<text x="{LEFT}" y="{height - 8}" fill="{GREY}">best: {best.accuracy:.2%} in epoch {best.epoch} (circle), '
         f"{sum(result.seconds for result in history) / 60:.0f} minutes for {len(history)} epochs</text>"
     )
-    return "\n".join([*parts, "</svg>", ""])
+    return picture(WIDTH, height, parts, title=title, font_size=11)
 
 
 def _axes(
@@ -99,7 +94,3 @@ def _round_up(value: float) -> float:
 
 def _digits(value: float) -> int:
     return max(0, 2 - math.floor(math.log10(value)))
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

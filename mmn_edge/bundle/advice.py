@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmn_edge.errors import VerificationError
-
-if TYPE_CHECKING:
-    from mmn_edge.drift.report import Verdict
 
 __all__ = ["MARGIN", "Advice", "Candidate", "advise"]
 
@@ -47,23 +44,6 @@ class Candidate:
     lost: float | None
     broken: tuple[str, ...]
     verdict: str = ""
-
-    @classmethod
-    def of(cls, judged: Verdict, *, p50_ms: float, p90_ms: float, runs: int) -> Candidate:
-        """Put what was found of a model's drift beside its latency."""
-        drift = judged.drift
-        values = drift.to_dict()
-        return cls(
-            judged.trial.precision,
-            judged.trial.backend,
-            p50_ms,
-            p90_ms,
-            runs,
-            drift.agreement,
-            values["max_probability_difference"],
-            drift.accuracy.lost if drift.accuracy is not None else None,
-            judged.broken,
-        )
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from mmn_edge.bundle.advice import Advice
-from mmn_edge.bundle.engine_record import FLAVOURS, EngineRecord, rebuild_command
+from mmn_edge.bundle.engine_record import EngineRecord, rebuild_command
 from mmn_edge.errors import BundleError, EngineError, MmnEdgeError
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
 from mmn_edge.skeleton.preprocess import Preprocessing
 from mmn_edge.system.files import atomic_folder, sha256
+from mmn_edge.system.tensorrt import FLAVOURS
 
 __all__ = [
     "CLASSIFY",

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mmn_edge.errors import EngineError
+from mmn_edge.system.tensorrt import FLAVOURS, DeviceFacts
 
-__all__ = ["FLAVOURS", "DeviceFacts", "EngineRecord", "check_engine", "engine_file", "misfits", "rebuild_command"]
-
-FLAVOURS = ("tensorrt", "tensorrt_rtx")
-"""The Python modules that build and run engines: TensorRT (Jetson, data centre) and TensorRT for RTX (desktop)."""
+__all__ = ["EngineRecord", "check_engine", "engine_file", "misfits", "rebuild_command"]
 
 HARDWARE_COMPATIBLE_FROM = (8, 0)
 """TensorRT's hardware-compatible engines run on Ampere and newer, and on no Jetson (``AMPERE_PLUS``)."""
@@ -31,7 +29,7 @@ class EngineRecord:
     Attributes:
         file: The file's name.
         precision: The bundle's model that it was built from.
-        flavour: One of :data:`FLAVOURS`.
+        flavour: One of :data:`mmn_edge.system.tensorrt.FLAVOURS`.
         tensorrt: Version of the builder, ``"10.3.0"``.
         device: Name of the GPU that it was built on; ``""`` where it was built without one.
         compute_capabilities: What it was built for, such as ``("8.7",)``; several only with ``tensorrt_rtx``.
@@ -80,27 +78,6 @@ class EngineRecord:
         if not all(isinstance(text, str) for text in (*texts, record.onnx_sha256)):
             raise TypeError("a record of an engine holds something else than text")
         return record
-
-
-@dataclass(frozen=True)
-class DeviceFacts:
-    """The machine that an engine is to run on.
-
-    Attributes:
-        flavour: One of :data:`FLAVOURS`.
-        tensorrt: Version of the module that is to load the engine.
-        device: Name of the GPU.
-        compute_capability: Such as ``"8.7"``.
-        driver: Version of the GPU driver; ``""`` where unknown.
-        cuda: CUDA version of the driver; ``""`` where unknown.
-    """
-
-    flavour: str
-    tensorrt: str
-    device: str
-    compute_capability: str
-    driver: str = ""
-    cuda: str = ""
 
 
 def engine_file(precision: str, flavour: str) -> str:

@@ -66,7 +66,20 @@ def advise(path: Path, data: Path, split: str | None) -> None:
     for trial in trials:
         verdict = Verdict.of(trial, reference, windows.targets, limits_for(trial.precision))
         p50, p90, _ = percentiles(spent[trial.precision])
-        candidates.append(advising.Candidate.of(verdict, p50_ms=p50, p90_ms=p90, runs=len(spent[trial.precision])))
+        drift = verdict.drift
+        candidates.append(
+            advising.Candidate(
+                precision=trial.precision,
+                backend=trial.backend,
+                p50_ms=p50,
+                p90_ms=p90,
+                runs=len(spent[trial.precision]),
+                agreement=drift.agreement,
+                max_probability_difference=drift.to_dict()["max_probability_difference"],
+                lost=drift.accuracy.lost if drift.accuracy is not None else None,
+                broken=verdict.broken,
+            )
+        )
     words = f"{len(windows.keypoints)} windows of {windows.name}"
     advice = advising.advise(candidates, windows=words, machine=machine.describe())
     set_advice(path, advice)

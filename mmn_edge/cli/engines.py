@@ -151,7 +151,7 @@ def build(
         path: The bundle.
         request: How to build.
         precisions: Models to build engines of; None means all but fp32, or fp32 where there is nothing else.
-        flavour: One of :data:`mmn_edge.bundle.engine_record.FLAVOURS`; None means the request's.
+        flavour: One of :data:`mmn_edge.system.tensorrt.FLAVOURS`; None means the request's.
         err: Print to standard error; standard output then belongs to what is done with the engine.
 
     Raises:
@@ -193,7 +193,7 @@ def ready_engine(path: Path, precision: str, flavour: str | None = None, *, batc
     Args:
         path: The bundle.
         precision: One of its models.
-        flavour: One of :data:`mmn_edge.bundle.engine_record.FLAVOURS`; None takes the first that is installed.
+        flavour: One of :data:`mmn_edge.system.tensorrt.FLAVOURS`; None takes the first that is installed.
         batch: The largest number of windows at once that it must take; None leaves that open.
 
     Raises:

@@ -9,8 +9,9 @@ import click
 
 from mmn_edge.cli.completion import among
 from mmn_edge.errors import UsageError
-from mmn_edge.skeleton import drawing, mappings
+from mmn_edge.reports import layout_drawing as drawing
 from mmn_edge.skeleton import layouts as registry
+from mmn_edge.skeleton import mappings
 
 __all__ = ["layouts"]
 

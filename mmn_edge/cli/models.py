@@ -14,7 +14,7 @@ from mmn_edge.model.architecture import parse_options
 from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
-    from mmn_edge.evaluation.evaluation import Classifier
+    from mmn_edge.model.classifier import Classifier
 
 __all__ = ["ALL", "ModelSource", "model_sources"]
 

@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from mmn_edge.reports.svg import COLOURS, GREY, picture
+
 if TYPE_CHECKING:
     from mmn_edge.train.sensitivity import Choice, Effect, Sensitivity
 
@@ -15,7 +17,7 @@ Row = tuple[str, int, float, float, float]
 """Name, layers, points of top-1 lost, agreement with floating point, logit error."""
 
 BAR, GAP, LEFT, LENGTH, TOP = 16, 6, 230, 420, 84
-GROUP, LAYER, KEPT = "#0072b2", "#56b4e9", "#d55e00"
+GROUP, LAYER, KEPT = COLOURS[0], COLOURS[5], COLOURS[1]
 
 
 def rows(sensitivity: Sensitivity, effects: tuple[Effect, ...]) -> list[Row]:
@@ -69,11 +71,7 @@ def svg(sensitivity: Sensitivity, choice: Choice | None, *, title: str) -> str:
     width = LEFT + LENGTH + 190
     foot = height - 40
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="11">',
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
-        f'<text x="12" y="24" font-size="15">{escape(title)}</text>',
-        f'<text x="12" y="42" fill="#555">logit error when these layers alone are int8 '
+        f'<text x="16" y="50" fill="{GREY}">logit error when these layers alone are int8 '
         f"({sensitivity.clips} clips, top-1 {sensitivity.accuracy:.1%})</text>",
     ]
     for index, (colour, text) in enumerate(((GROUP, "group"), (LAYER, "single layer"), (KEPT, "kept in float"))):
@@ -85,7 +83,7 @@ def svg(sensitivity: Sensitivity, choice: Choice | None, *, title: str) -> str:
         tick = LEFT + LENGTH * (decade - low) / (high - low)
         parts.append(f'<line x1="{tick:g}" y1="{TOP - 4}" x2="{tick:g}" y2="{foot}" stroke="#dddddd"/>')
         parts.append(
-            f'<text x="{tick:g}" y="{foot + 16}" text-anchor="middle" fill="#555">{100 * 10.0**decade:g} %</text>'
+            f'<text x="{tick:g}" y="{foot + 16}" text-anchor="middle" fill="{GREY}">{100 * 10.0**decade:g} %</text>'
         )
     for index, (effect, colour) in enumerate(bars):
         y = TOP + index * (BAR + GAP)
@@ -97,7 +95,7 @@ def svg(sensitivity: Sensitivity, choice: Choice | None, *, title: str) -> str:
             f'<rect x="{LEFT}" y="{y}" width="{max(length, 1):.1f}" height="{BAR}" fill="{fill}"/>',
             f'<text x="{LEFT + LENGTH + 10}" y="{y + 12}" fill="#333">{effect.error:.2%}, {change} points</text>',
         ]
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return picture(width, height, parts, title=title, font_size=11)
 
 
 def _decades(least: float, largest: float) -> tuple[int, int]:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mmn_edge.drift.layers import LayerDrift
     from mmn_edge.drift.report import DriftReport, Verdict
     from mmn_edge.drift.windows import Windows
-    from mmn_edge.evaluation.evaluation import Classifier, Trial
+    from mmn_edge.evaluation.evaluation import Trial
+    from mmn_edge.model.classifier import Classifier
 
 __all__ = ["verify"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.datasets.facts import ClipFacts
-from mmn_edge.skeleton.drawing import COLOURS
+from mmn_edge.reports.svg import COLOURS, picture
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import Layout
 
@@ -77,19 +77,14 @@ def contact_sheet(strips: Sequence[Strip], layout: Layout | None, title: str) ->
     column = _LABEL + MOMENTS * _CELL
     width, height = columns * column + (columns + 1) * _GAP, _HEAD + rows * _ROW + 16
     flip = upside_down([strip.keypoints for strip in strips], layout)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif">',
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
-        f'<text x="{_GAP}" y="28" font-size="16" font-weight="bold" fill="#222222">{escape(title)}</text>',
-    ]
+    parts: list[str] = []
     for number, strip in enumerate(strips):
         x = _GAP + number // rows * (column + _GAP)
         y = _HEAD + number % rows * _ROW
         parts.append(f'<line x1="{x}" y1="{y}" x2="{x + column}" y2="{y}" stroke="#e5e5e5"/>')
         parts += _label(strip, x, y)
         parts += _strip(strip.keypoints, layout, flip, x + _LABEL, y)
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return picture(width, height, parts, title=title)
 
 
 def upside_down(clips: Sequence[FloatArray], layout: Layout | None) -> bool:

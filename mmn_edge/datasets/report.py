@@ -12,8 +12,8 @@ import numpy as np
 from mmn_edge.datasets.check import ClassCount, Report
 from mmn_edge.datasets.contact_sheet import Strip, contact_sheet, pages, representative
 from mmn_edge.datasets.facts import ClipFacts
+from mmn_edge.reports.svg import COLOURS, picture
 from mmn_edge.skeleton import layouts
-from mmn_edge.skeleton.drawing import COLOURS
 from mmn_edge.system.files import atomic_folder
 
 __all__ = ["figures", "is_replaceable", "write_report"]
@@ -127,7 +127,7 @@ def _classes_picture(report: Report) -> str:
     most = max(entry.clips for entry in report.classes)
     left, bar, row = 220, 640, 18
     height = 50 + row * len(report.classes) + 10
-    parts = [_svg(left + bar + 80, height)]
+    parts: list[str] = []
     x = left
     loose = any(_bars(entry, splits)[-1] for entry in report.classes)
     for number, split in enumerate([*splits, *(["in no split"] if loose else [])] if splits else ["clips"]):
@@ -147,7 +147,7 @@ def _classes_picture(report: Report) -> str:
                 parts.append(f'<rect x="{at:.1f}" y="{y}" width="{length:.1f}" height="{row - 4}" fill="{colour}"/>')
             at += length
         parts.append(f'<text x="{at + 6:.1f}" y="{y + 11}" fill="#555555">{entry.clips}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return picture(left + bar + 80, height, parts)
 
 
 def _bars(entry: ClassCount, splits: Sequence[str]) -> list[int]:
@@ -169,7 +169,7 @@ def _lengths_picture(facts: Sequence[ClipFacts]) -> str:
     counts = np.bincount((lengths - least) // step)
     left, bottom, wide, high = 50, 200, 800, 150
     slot = min(wide / len(counts), 40.0)
-    parts = [_svg(left + wide + 30, bottom + 45)]
+    parts: list[str] = []
     parts.append(
         f'<line x1="{left}" y1="{bottom}" x2="{left + slot * len(counts):.1f}" y2="{bottom}" stroke="#999999"/>'
     )
@@ -188,14 +188,7 @@ def _lengths_picture(facts: Sequence[ClipFacts]) -> str:
     parts.append(f'<text x="{left - 6}" y="{bottom + 4}" text-anchor="end">0</text>')
     parts.append(f'<text x="{left}" y="24">clips by frames{f" (bars of {step} frames)" if step > 1 else ""}</text>')
     parts.append(f'<text x="{left}" y="{bottom + 36}" fill="#555555">frames</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def _svg(width: int, height: int) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="12" fill="#222222"><rect width="100%" height="100%" fill="#ffffff"/>'
-    )
+    return picture(left + wide + 30, bottom + 45, parts)
 
 
 def _page(report: Report, pictures: dict[str, str]) -> str:

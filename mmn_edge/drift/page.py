@@ -13,7 +13,7 @@ from mmn_edge.drift.layers import Layer, LayerDrift
 from mmn_edge.drift.report import FAMILY, DriftReport, Verdict
 from mmn_edge.evaluation.folder import check_folder as check_report_folder
 from mmn_edge.evaluation.metrics import ranking
-from mmn_edge.reports.layer_chart import layer_chart
+from mmn_edge.reports.layer_chart import Curve, layer_chart
 from mmn_edge.reports.tables import STYLE, html_table, markdown_table, percent
 from mmn_edge.system.files import atomic_folder
 
@@ -243,6 +243,14 @@ def html(report: DriftReport, chart: str | None) -> str:
     return "\n".join(parts) + "\n"
 
 
+def curves(report: DriftReport) -> dict[str, Curve]:
+    """For a picture: marked is where a model's drift begins, or else the layer that adds most."""
+    return {
+        name: Curve(drift.layers, drift.threshold, drift.first or next(iter(drift.jumps(1)), None))
+        for name, drift in report.layers.items()
+    }
+
+
 def check_folder(path: Path) -> None:
     """Refuse to write a report over anything but an earlier one.
 
@@ -259,7 +267,7 @@ def write_folder(report: DriftReport, path: Path) -> None:
         UsageError: See :func:`check_folder`.
     """
     check_folder(path)
-    chart = layer_chart(report.layers, title="Where precisions drift apart") if report.layers else None
+    chart = layer_chart(curves(report), title="Where precisions drift apart") if report.layers else None
     with atomic_folder(path) as folder:
         text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         (folder / DATA).write_text(text + "\n", encoding="utf-8")

@@ -10,10 +10,11 @@ import numpy as np
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import UsageError
 from mmn_edge.evaluation import testset
-from mmn_edge.evaluation.evaluation import Classifier, Trial
+from mmn_edge.evaluation.evaluation import Trial
 from mmn_edge.evaluation.metrics import Indices
 from mmn_edge.evaluation.testset import EvaluationSet
 from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray

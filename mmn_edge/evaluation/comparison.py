@@ -9,10 +9,11 @@ import numpy as np
 
 from mmn_edge.evaluation import testset
 from mmn_edge.evaluation.calibration import TemperatureFit, fit_weights
-from mmn_edge.evaluation.evaluation import Classifier, Trial, predict
+from mmn_edge.evaluation.evaluation import Trial, predict
 from mmn_edge.evaluation.metrics import Array, Indices
 from mmn_edge.evaluation.report import Report
 from mmn_edge.evaluation.testset import EvaluationSet
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
 
 __all__ = ["FUSIONS", "Comparison"]

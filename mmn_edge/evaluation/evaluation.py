@@ -1,6 +1,7 @@
 """How good a model is on labelled clips: one code for checkpoints and bundles, so that their numbers compare.
 
-A model is a :class:`Classifier`, whatever runs it. Clips become its inputs here, by one of two protocols:
+A model is a :class:`~mmn_edge.model.classifier.Classifier`, whatever runs it. Clips become its inputs here, by one of
+two protocols:
 
 - ``deployed``: what a deployed model is given. The clip is resampled to the model's T frames, and everything else
   (normalisation, time index) is taken from those, as in the graph of a bundle that is fed with keypoints.
@@ -10,7 +11,7 @@ A model is a :class:`Classifier`, whatever runs it. Clips become its inputs here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +34,12 @@ from mmn_edge.evaluation.metrics import (
     softmax,
     top_k_hits,
 )
-from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.layouts import Layout
-from mmn_edge.skeleton.preprocess import Preprocessing, features, random_indices, uniform_indices
+from mmn_edge.skeleton.preprocess import features, random_indices, uniform_indices
 
-__all__ = ["DEPLOYED", "EXCLUDED", "PROTOCOLS", "PUBLISHED", "TOP", "Classifier", "Scores", "Trial", "predict"]
+__all__ = ["DEPLOYED", "EXCLUDED", "PROTOCOLS", "PUBLISHED", "TOP", "Scores", "Trial", "predict"]
 
 DEPLOYED, PUBLISHED = PROTOCOLS = ("deployed", "published")
 TOP = 5
@@ -47,44 +47,6 @@ BATCH = 32
 
 EXCLUDED = -1e9
 """A logit so low that its class has probability 0 at any temperature, and yet finite."""
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A loaded model.
-
-    Attributes:
-        name: How tables call it.
-        precision: Of its arithmetic, such as ``"fp32"``.
-        backend: What runs it, with its version.
-        architecture: The network's options.
-        labels: Its classes.
-        layout: The layout of its joints; None where unknown.
-        preprocessing: What turns keypoints into features.
-        input: ``"keypoints"`` (preprocessing is inside) or ``"features"``.
-        temperature: What its logits are divided by before they become probabilities.
-        run: Inputs by name, of a batch, to logits ``(N, K)``; names and shapes are those of ``docs/bundle.md``.
-        fitted_on: The clips that the temperature was fitted on, in words; None where nobody said it.
-        streams: In words, where it holds several networks; None where its stream is that of the preprocessing.
-    """
-
-    name: str
-    precision: str
-    backend: str
-    architecture: Architecture
-    labels: Labels
-    layout: Layout | None
-    preprocessing: Preprocessing
-    input: str
-    temperature: float
-    run: Callable[[Mapping[str, FloatArray]], FloatArray]
-    fitted_on: str | None = None
-    streams: str | None = None
-
-    @property
-    def stream(self) -> str:
-        """The stream or streams that it takes, in words."""
-        return self.streams or self.preprocessing.stream
 
 
 def predict(

@@ -12,7 +12,8 @@ from mmn_edge.evaluation import page
 from mmn_edge.evaluation.evaluation import TOP
 from mmn_edge.evaluation.metrics import ranking, softmax
 from mmn_edge.evaluation.report import FAMILY, Report
-from mmn_edge.reports import charts
+from mmn_edge.reports.confusion import confusion as draw_confusion
+from mmn_edge.reports.reliability import reliability as draw_reliability
 from mmn_edge.system.files import atomic_folder
 
 __all__ = ["check_folder", "write_folder"]
@@ -58,7 +59,7 @@ def write_folder(report: Report, path: Path) -> None:
     """
     check_folder(path)
     shown = report.scores[report.shown]
-    confusion = charts.confusion(shown.confusion, report.labels, title=_title(report, "Confusion"))
+    confusion = draw_confusion(shown.confusion, report.labels, title=_title(report, "Confusion"))
     if report.fits and not report.fused:
         fit = report.fits[report.shown]
         panels = [
@@ -67,7 +68,7 @@ def write_folder(report: Report, path: Path) -> None:
         ]
     else:
         panels = [(report.trials[report.shown].name, shown.reliability)]
-    reliability = charts.reliability(panels)
+    reliability = draw_reliability(panels)
     with atomic_folder(path) as folder:
         (folder / DATA).write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (folder / "report.md").write_text(page.markdown(report), encoding="utf-8")

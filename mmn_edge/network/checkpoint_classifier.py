@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mmn_edge.errors import CheckpointError, MmnEdgeError
-from mmn_edge.evaluation.evaluation import Classifier
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.description import described_options, described_temperature, identify
 from mmn_edge.network.checkpoint import build_network, load_safely, read_checkpoint
 from mmn_edge.network.quantization import split_state

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
-from mmn_edge.drift.layers import Layer, LayerDrift
-from mmn_edge.reports.charts import CHARACTER, GREY, INK, LINE, head
+from mmn_edge.reports.svg import CHARACTER, COLOURS, GREY, INK, LINE, picture
 
-__all__ = ["layer_chart"]
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of Okabe and Ito (2008), distinct for the colour-blind."""
+__all__ = ["Curve", "layer_chart"]
 
 AlongLayers = Callable[[str], float]
 AcrossError = Callable[[float], float]
@@ -22,21 +20,51 @@ FLOOR = 1e-6
 """The least error drawn: a float32's last bits."""
 
 
-def layer_chart(drifts: Mapping[str, LayerDrift], *, title: str) -> str:
+class Layer(Protocol):
+    """A layer's error, as :class:`mmn_edge.curve.layers.Layer` has it."""
+
+    @property
+    def name(self) -> str:
+        """The node."""
+
+    @property
+    def error(self) -> float:
+        """Relative; may be not finite."""
+
+    @property
+    def inherited(self) -> float:
+        """What the errors of its inputs explain."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The errors of one model's layers.
+
+    Attributes:
+        layers: In the order of the graph.
+        threshold: Above it a layer may be where drift begins.
+        marked: The layer that gets a circle and its name; None for none.
+    """
+
+    layers: Sequence[Layer]
+    threshold: float
+    marked: Layer | None
+
+
+def layer_chart(curves: Mapping[str, Curve], *, title: str) -> str:
     """Draw the error of each layer, one line a model, on a logarithmic scale; dashed are the thresholds.
 
-    A circle is where a model's drift begins, or else the layer that adds most. Errors that are not finite
-    stand at the top, as crosses.
+    Errors that are not finite stand at the top, as crosses.
 
     Args:
-        drifts: By model's name; the one with the most layers gives the axis.
+        curves: By model's name; the one with the most layers gives the axis.
         title: Stands above.
     """
-    longest = sorted(drifts.values(), key=lambda drift: -len(drift.layers))
-    names = list(dict.fromkeys(layer.name for drift in longest for layer in drift.layers))
+    longest = sorted(curves.values(), key=lambda curve: -len(curve.layers))
+    names = list(dict.fromkeys(layer.name for curve in longest for layer in curve.layers))
     place = {name: index for index, name in enumerate(names)}
-    finite = [layer.error for drift in drifts.values() for layer in drift.layers if math.isfinite(layer.error)]
-    thresholds = [drift.threshold for drift in drifts.values()]
+    finite = [layer.error for curve in curves.values() for layer in curve.layers if math.isfinite(layer.error)]
+    thresholds = [curve.threshold for curve in curves.values()]
     low = math.floor(math.log10(max(min([error for error in finite if error > 0], default=FLOOR), FLOOR)))
     high = max(math.ceil(math.log10(max([*finite, *thresholds, FLOOR]))), low + 1)
     bottom = TOP + HEIGHT
@@ -50,21 +78,21 @@ def layer_chart(drifts: Mapping[str, LayerDrift], *, title: str) -> str:
         exponent = math.log10(max(error, 10.0**low))
         return bottom - (exponent - low) / (high - low) * HEIGHT
 
-    parts = [head(LEFT + WIDTH + RIGHT, bottom + 96, title), *_axis(low, high, y), *_bands(names, x)]
+    parts = [*_axis(low, high, y), *_bands(names, x)]
     legend = float(LEFT)
-    for (model, drift), colour in zip(drifts.items(), COLOURS * len(drifts), strict=False):
-        at = y(drift.threshold)
+    for (model, curve), colour in zip(curves.items(), COLOURS * len(curves), strict=False):
+        at = y(curve.threshold)
         parts.append(f'<path d="M{LEFT} {at:.1f}h{WIDTH}" stroke="{colour}" stroke-dasharray="3 5"/>')
-        points = [(x(layer.name), y(layer.error)) for layer in drift.layers]
+        points = [(x(layer.name), y(layer.error)) for layer in curve.layers]
         path = "L".join(f"{px:.1f} {py:.1f}" for px, py in points)
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.2"/>')
-        parts += [_point(layer, model, x(layer.name), y(layer.error), colour) for layer in drift.layers]
-        parts += _marked(drift, x, y, colour)
-        words = f"{model}, threshold {100 * drift.threshold:g} %"
+        parts += [_point(layer, model, x(layer.name), y(layer.error), colour) for layer in curve.layers]
+        parts += _marked(curve, x, y, colour)
+        words = f"{model}, threshold {100 * curve.threshold:g} %"
         parts.append(f'<rect x="{legend:.1f}" y="{bottom + 74}" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{legend + 17:.1f}" y="{bottom + 84}" font-size="12">{escape(words)}</text>')
         legend += 17 + len(words) * 12 * CHARACTER + 26
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return picture(LEFT + WIDTH + RIGHT, bottom + 96, parts, title=title)
 
 
 def _axis(low: int, high: int, y: AcrossError) -> list[str]:
@@ -112,9 +140,9 @@ def _point(layer: Layer, model: str, px: float, py: float, colour: str) -> str:
     return f'<path d="{cross}" stroke="{colour}" stroke-width="1.5"><title>{hint}</title></path>'
 
 
-def _marked(drift: LayerDrift, x: AlongLayers, y: AcrossError, colour: str) -> list[str]:
+def _marked(curve: Curve, x: AlongLayers, y: AcrossError, colour: str) -> list[str]:
     """A circle and a name at the layer where the drift begins."""
-    layer = drift.first or next(iter(drift.jumps(1)), None)
+    layer = curve.marked
     if layer is None:
         return []
     px, py = x(layer.name), y(layer.error)

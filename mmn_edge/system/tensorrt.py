@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from mmn_edge.bundle.engine_record import FLAVOURS, DeviceFacts
 from mmn_edge.errors import EngineError, MissingDependencyError, UsageError
 
-__all__ = ["CudaDevice", "cuda_device", "device_facts", "is_jetson", "load_tensorrt"]
+__all__ = ["FLAVOURS", "CudaDevice", "DeviceFacts", "cuda_device", "device_facts", "is_jetson", "load_tensorrt"]
+
+FLAVOURS = ("tensorrt", "tensorrt_rtx")
+"""The Python modules that build and run engines: TensorRT (Jetson, data centre) and TensorRT for RTX (desktop)."""
 
 OLDEST = {"tensorrt": (10, 3), "tensorrt_rtx": (1, 7)}
 """10.3 is JetPack 6's, and 8.6 before it had no strongly typed networks; TensorRT for RTX was tried at 1.7 only."""
@@ -40,7 +42,7 @@ def load_tensorrt(flavour: str | None = None) -> ModuleType:
             trt = load_tensorrt(flavour)
 
     Args:
-        flavour: One of :data:`mmn_edge.bundle.engine_record.FLAVOURS`; None takes the first that is installed.
+        flavour: One of :data:`FLAVOURS`; None takes the first that is installed.
 
     Raises:
         UsageError: No such flavour.
@@ -106,6 +108,27 @@ def cuda_device(index: int = 0) -> CudaDevice | None:
         driver=_driver(),
         cuda=f"{version.value // 1000}.{version.value % 1000 // 10}",
     )
+
+
+@dataclass(frozen=True)
+class DeviceFacts:
+    """The machine that an engine is to run on.
+
+    Attributes:
+        flavour: One of :data:`FLAVOURS`.
+        tensorrt: Version of the module that is to load the engine.
+        device: Name of the GPU.
+        compute_capability: Such as ``"8.7"``.
+        driver: Version of the GPU driver; ``""`` where unknown.
+        cuda: CUDA version of the driver; ``""`` where unknown.
+    """
+
+    flavour: str
+    tensorrt: str
+    device: str
+    compute_capability: str
+    driver: str = ""
+    cuda: str = ""
 
 
 def device_facts(flavour: str, index: int = 0) -> DeviceFacts:

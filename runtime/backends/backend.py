@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from mmn_edge.bundle.bundle import CLASSIFY, Bundle
-from mmn_edge.bundle.engine_record import FLAVOURS, EngineRecord
+from mmn_edge.bundle.engine_record import EngineRecord
 from mmn_edge.errors import BundleError, UsageError
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.system import machine
+from mmn_edge.system.tensorrt import FLAVOURS
 
 if TYPE_CHECKING:
     from typing_extensions import Self

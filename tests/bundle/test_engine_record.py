@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mmn_edge.bundle.engine_record import DeviceFacts, EngineRecord, check_engine, engine_file, misfits, rebuild_command
+from mmn_edge.bundle.engine_record import EngineRecord, check_engine, engine_file, misfits, rebuild_command
 from mmn_edge.errors import EngineError
+from mmn_edge.system.tensorrt import DeviceFacts
 
 ONNX = "ab" * 32
 RECORD = EngineRecord(

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mmn_edge.bundle.bundle import Bundle
-from mmn_edge.bundle.engine_record import DeviceFacts, EngineRecord
+from mmn_edge.bundle.engine_record import EngineRecord
 from mmn_edge.cli import cli, engines
 from mmn_edge.cli.engines import EngineRequest
 from mmn_edge.convert import conversion as conversion_module
@@ -18,6 +18,7 @@ from mmn_edge.convert.tensorrt import engine as engine_module
 from mmn_edge.convert.tensorrt.engine import EngineOptions
 from mmn_edge.errors import BundleError, EngineError, MissingDependencyError, UsageError
 from mmn_edge.runtime.backends.tensorrt import cuda as cuda_module
+from mmn_edge.system.tensorrt import DeviceFacts
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from mmn_edge.cli.layouts import layouts
 from mmn_edge.errors import LayoutError, UsageError
-from mmn_edge.skeleton import drawing
+from mmn_edge.reports import layout_drawing as drawing
 from mmn_edge.skeleton import layouts as registry
 
 

@@ -84,7 +84,7 @@ def test_pages_hold_the_same(report: DriftReport) -> None:
     assert values["passed"] is False
     assert values["notes"][0] == "A note."
     assert values["top1_agreement"]["int8"]["fp32"] == pytest.approx(5 / 6)
-    text, html = page.markdown(report), page.html(report, layer_chart(report.layers, title="Layers & all"))
+    text, html = page.markdown(report), page.html(report, layer_chart(page.curves(report), title="Layers & all"))
     for words in ("int8 drifted too far.", "6 windows of made-up clips, labelled", "A note.", "sees 3 of 4 classes"):
         assert words in text
         assert words in html
@@ -92,7 +92,7 @@ def test_pages_hold_the_same(report: DriftReport) -> None:
 
 
 def test_the_chart_marks_where_drift_begins(report: DriftReport) -> None:
-    root = ElementTree.fromstring(layer_chart(report.layers, title="Layers & all"))
+    root = ElementTree.fromstring(layer_chart(page.curves(report), title="Layers & all"))
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "Layers & all" in texts
     assert texts.count("MFM.0.blocks.0.proj/Add") == 1

@@ -8,10 +8,11 @@ import pytest
 from mmn_edge.datasets.clip import Clip
 from mmn_edge.drift.windows import Windows, as_features, sample_windows
 from mmn_edge.errors import UsageError
-from mmn_edge.evaluation.evaluation import Classifier, predict
+from mmn_edge.evaluation.evaluation import predict
 from mmn_edge.evaluation.testset import EvaluationSet
 from mmn_edge.model import labels
 from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import get

@@ -7,9 +7,9 @@ import pytest
 from mmn_edge.datasets.reading import Clip
 from mmn_edge.errors import UsageError
 from mmn_edge.evaluation.comparison import Comparison
-from mmn_edge.evaluation.evaluation import Classifier
 from mmn_edge.evaluation.testset import EvaluationSet
 from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from mmn_edge.errors import BundleError, UsageError
-from mmn_edge.evaluation.evaluation import Classifier, Scores, Trial, predict
+from mmn_edge.evaluation.evaluation import Scores, Trial, predict
 from mmn_edge.evaluation.metrics import softmax
 from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray

@@ -9,12 +9,10 @@ import re
 import textwrap
 from html import escape
 
+from mmn_edge.reports.svg import COLOURS, picture
 from mmn_edge.skeleton.layouts import Layout
 
-__all__ = ["COLOURS", "svg", "text"]
-
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""One colour a part, distinct for the colour-blind (Okabe and Ito, 2008)."""
+__all__ = ["svg", "text"]
 
 _SIZE = 1000.0
 _CROWDED = 60
@@ -53,8 +51,8 @@ def text(layout: Layout, *, width: int = 76) -> str:
         if not taken & {(row, c) for c in range(left - 1, left + len(label) + 1)}:
             grid[row][left : left + len(label)] = label
             taken |= {(row, c) for c in range(left, left + len(label))}
-    picture = [line.rstrip() for line in map("".join, grid)]
-    return "\n".join([*_trim(picture), "", *_legend(layout, width)])
+    drawn = [line.rstrip() for line in map("".join, grid)]
+    return "\n".join([*_trim(drawn), "", *_legend(layout, width)])
 
 
 def svg(layout: Layout) -> str:
@@ -67,9 +65,7 @@ def svg(layout: Layout) -> str:
     places = [(x * _SIZE, y * _SIZE) for x, y in layout.pose]
     foot = _SIZE + 30 * (len(layout.parts) + 1)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_SIZE:g} {foot:g}" font-family="sans-serif">',
         f"<title>{escape(layout.name)}: {escape(layout.title)}</title>",
-        '<rect width="100%" height="100%" fill="#ffffff"/>',
         f'<g stroke="#9a9a9a" stroke-width="{1 if crowded else 3}">',
     ]
     for start, end in layout.bones:
@@ -91,8 +87,7 @@ def svg(layout: Layout) -> str:
         y = _SIZE + 30 * (number + 1)
         lines.append(f'<circle cx="40" cy="{y - 7:g}" r="8" fill="{COLOURS[number % len(COLOURS)]}"/>')
         lines.append(f'<text x="60" y="{y:g}">{escape(part)} ({len(joints)})</text>')
-    lines += ["</g>", "</svg>"]
-    return "\n".join(lines) + "\n"
+    return picture(_SIZE, foot, [*lines, "</g>"], font_size=font)
 
 
 def _line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:

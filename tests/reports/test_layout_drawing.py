@@ -5,7 +5,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mmn_edge.skeleton import drawing, layouts
+from mmn_edge.reports import layout_drawing as drawing
+from mmn_edge.skeleton import layouts
 
 SVG = "{http://www.w3.org/2000/svg}"
 

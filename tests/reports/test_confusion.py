@@ -1,12 +1,10 @@
 import xml.etree.ElementTree as ET
 
 import numpy as np
-import pytest
 
-from mmn_edge.evaluation.metrics import ReliabilityBins
 from mmn_edge.model import labels
 from mmn_edge.model.labels import Labels
-from mmn_edge.reports import charts
+from mmn_edge.reports.confusion import confusion
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -20,7 +18,7 @@ def hints(svg: str) -> list[str]:
 
 
 def test_rows_are_normalised_and_cells_tell_counts() -> None:
-    svg = charts.confusion(np.array([[3, 1], [0, 2]]), Labels(("a < b", "c & d")), title="x & y")
+    svg = confusion(np.array([[3, 1], [0, 2]]), Labels(("a < b", "c & d")), title="x & y")
     found = texts(svg)
     assert "x & y" in found
     assert found.count("a < b") == found.count("c & d") == 2
@@ -35,21 +33,21 @@ def test_rows_are_normalised_and_cells_tell_counts() -> None:
 def test_classes_that_do_not_occur_are_left_out() -> None:
     matrix = np.zeros((4, 4), dtype=np.int64)
     matrix[0, 2] = 1
-    found = texts(charts.confusion(matrix, Labels(("a1", "b1", "c1", "d1")), title="t"))
+    found = texts(confusion(matrix, Labels(("a1", "b1", "c1", "d1")), title="t"))
     assert {"a1", "c1"} <= set(found)
     assert not {"b1", "d1"} & set(found)
 
 
 def test_classes_come_by_group() -> None:
     names = Labels(("leg 1", "head 1", "leg 2"), ("head", "leg"), (1, 0, 1))
-    found = texts(charts.confusion(np.eye(3, dtype=np.int64), names, title="t"))
+    found = texts(confusion(np.eye(3, dtype=np.int64), names, title="t"))
     assert [text for text in found if " " in text and text[-1] in "12"][::2] == ["head 1", "leg 1", "leg 2"]
     assert {"head", "leg"} <= set(found)
 
 
 def test_many_classes_are_readable() -> None:
     names = labels.get("ma52")
-    svg = charts.confusion(np.full((52, 52), 2, dtype=np.int64), names, title="t")
+    svg = confusion(np.full((52, 52), 2, dtype=np.int64), names, title="t")
     root = ET.fromstring(svg)
     width, height = float(root.get("width", 0)), float(root.get("height", 0))
     assert 800 < width < 1600
@@ -61,15 +59,3 @@ def test_many_classes_are_readable() -> None:
     rows = [e for e in root.iter(f"{SVG}text") if e.text in names.classes and e.get("text-anchor") == "end"]
     heights = sorted(float(e.get("y", 0)) for e in rows)
     assert min(np.diff(heights)) > max(float(e.get("font-size", 0)) for e in rows)
-
-
-def test_reliability_panels() -> None:
-    p = np.array([[0.9, 0.1], [0.8, 0.2], [0.6, 0.4]])
-    bins = ReliabilityBins.of(p, np.array([0, 1, 0]))
-    one, two = charts.reliability([("a & b", bins)]), charts.reliability([("a", bins), ("b", bins)])
-    assert "a & b" in texts(one)
-    ece = bins.expected_calibration_error
-    assert ece == pytest.approx((0.1 + 0.8 + 0.4) / 3)
-    assert texts(two).count("ECE 43.3 %, 3 clips") == 2
-    assert "confidence 80 %, accuracy 0 %, 1 clips" in hints(one)
-    assert float(ET.fromstring(two).get("width", 0)) > float(ET.fromstring(one).get("width", 0))
