@@ -147,7 +147,7 @@ class AnnotationSet:
         intervals: In the order of recording, start, end, person and label.
         recordings: What ``recordings.csv`` says, by name; empty where there is none. Then all recordings that are
             annotated are in it.
-        empty: Further recordings that are annotated and hold no interval, where there is no ``recordings.csv``.
+        empty: Recordings that are annotated and hold no interval, where there is no ``recordings.csv``.
         notes: What a reader of numbers made from this should know.
 
     Raises:
@@ -163,9 +163,11 @@ class AnnotationSet:
         ordered = sorted(self.intervals, key=lambda i: (i.recording, i.start, i.end, i.person, i.label))
         object.__setattr__(self, "intervals", tuple(ordered))
         object.__setattr__(self, "recordings", MappingProxyType(dict(self.recordings)))
+        empty = self.empty - {interval.recording for interval in ordered}
+        object.__setattr__(self, "empty", empty if not self.recordings else frozenset())
         if not self.recordings:
             return
-        for name in dict.fromkeys([*(interval.recording for interval in ordered), *sorted(self.empty)]):
+        for name in dict.fromkeys([*(interval.recording for interval in ordered), *sorted(empty)]):
             if name not in self.recordings:
                 known = ", ".join(list(self.recordings)[:5]) + (", ..." if len(self.recordings) > 5 else "")
                 raise DataError(
