@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from mmn_edge import labels as label_sets
 from mmn_edge.errors import DataError
 from mmn_edge.events.interval import AnnotationSet, group_label
-from mmn_edge.labels import Labels
+from mmn_edge.model import labels as label_sets
+from mmn_edge.model.labels import Labels
 
 __all__ = ["find_labels", "fit_labels", "match_names", "renamed"]
 

@@ -24,8 +24,8 @@ from mmn_edge.events.formats.table import (
 from mmn_edge.events.formats.text import read_text, rows
 from mmn_edge.events.interval import AnnotationSet
 from mmn_edge.events.naming import fit_labels, some
-from mmn_edge.files import atomic_folder
-from mmn_edge.labels import Labels
+from mmn_edge.model.labels import Labels
+from mmn_edge.system.files import atomic_folder
 
 __all__ = ["FORMATS", "Format", "format_for", "format_of", "losses", "read", "write"]
 

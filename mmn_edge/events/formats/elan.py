@@ -18,8 +18,8 @@ from mmn_edge.errors import DataError
 from mmn_edge.events.formats.options import Reading, Writing, milliseconds, tier_label, tier_name
 from mmn_edge.events.formats.text import placed, read_bytes
 from mmn_edge.events.interval import AnnotationSet, Interval
-from mmn_edge.extras import require
-from mmn_edge.files import atomic_file
+from mmn_edge.system.extras import require
+from mmn_edge.system.files import atomic_file
 
 __all__ = ["read_elan", "write_elan"]
 

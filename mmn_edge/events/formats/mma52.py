@@ -13,14 +13,14 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmn_edge import labels as label_sets
 from mmn_edge.errors import DataError
 from mmn_edge.events.formats.options import Reading, Writing
 from mmn_edge.events.formats.text import MAX_BYTES, parse_number, placed, read_text, rows
 from mmn_edge.events.interval import AnnotationSet, Interval
 from mmn_edge.events.naming import match_names
-from mmn_edge.files import atomic_file
-from mmn_edge.labels import Labels
+from mmn_edge.model import labels as label_sets
+from mmn_edge.model.labels import Labels
+from mmn_edge.system.files import atomic_file
 
 __all__ = ["is_mma52", "read_mma52", "write_mma52"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmn_edge.events.interval import Interval
 from mmn_edge.events.naming import match_names
-from mmn_edge.labels import Labels
+from mmn_edge.model.labels import Labels
 
 __all__ = ["Reading", "Writing", "milliseconds", "tier_label", "tier_name"]
 

@@ -16,7 +16,7 @@ from mmn_edge.errors import DataError
 from mmn_edge.events.formats.options import Reading, tier_label, tier_name
 from mmn_edge.events.formats.text import placed, read_text
 from mmn_edge.events.interval import AnnotationSet, Interval
-from mmn_edge.files import atomic_file
+from mmn_edge.system.files import atomic_file
 
 __all__ = ["read_textgrid", "write_textgrid"]
 

@@ -14,7 +14,7 @@ from mmn_edge.errors import DataError
 from mmn_edge.events.formats.options import milliseconds
 from mmn_edge.events.formats.text import placed, read_text
 from mmn_edge.events.interval import AnnotationSet, Interval
-from mmn_edge.files import atomic_file
+from mmn_edge.system.files import atomic_file
 
 __all__ = ["read_subrip", "read_webvtt", "write_subrip", "write_webvtt"]
 

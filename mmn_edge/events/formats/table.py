@@ -9,7 +9,7 @@ from pathlib import Path
 from mmn_edge.errors import DataError
 from mmn_edge.events.formats.text import parse_number, placed, read_text, rows
 from mmn_edge.events.interval import AnnotationSet, Interval, Recording
-from mmn_edge.files import atomic_file
+from mmn_edge.system.files import atomic_file
 
 __all__ = ["COLUMNS", "RECORDINGS", "is_table", "read_recordings", "read_table", "write_recordings", "write_table"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mmn_edge import labels
 from mmn_edge.errors import DataError
 from mmn_edge.events.formats import read
 from mmn_edge.events.formats.table import read_recordings
+from mmn_edge.model import labels
 
 HEADER = "recording,person,start,end,label,score,annotator\n"
 

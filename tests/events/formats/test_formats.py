@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from mmn_edge import labels
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.events.formats import FORMATS, format_for, format_of, read, write, write_folder
 from mmn_edge.events.interval import AnnotationSet, Interval, Recording
+from mmn_edge.model import labels
 
 NOD, WAVE = "nodding", "waving"
 
