@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test proofs lint bench clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/mmn-edge demo
 
 test: $(VENV)/.dev-installed lint
 	$(BIN)/pytest -n 2 --dist worksteal
+
+# The slow ones.
+proofs: $(VENV)/.dev-installed
+	$(BIN)/pytest -n 2 --dist worksteal -m proof
 
 lint: $(VENV)/.dev-installed
 	$(BIN)/ruff format --check

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.proof
+
 ROOT = Path(__file__).resolve().parents[1]
 TYPING = ROOT / ".typing" / "mmn_edge"
 VERSIONS = ("10.3.0", "10.13.3.9", "11.4.0.106")

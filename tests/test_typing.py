@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.proof
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("mmn_edge", "train", "convert", "runtime", ".typing")
 

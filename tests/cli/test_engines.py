@@ -23,6 +23,9 @@ from mmn_edge.system.tensorrt import DeviceFacts
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 
 
+pytestmark = pytest.mark.proof
+
+
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 

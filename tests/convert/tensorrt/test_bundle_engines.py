@@ -14,6 +14,8 @@ from mmn_edge.errors import BundleError, EngineError, UsageError
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 
+pytestmark = pytest.mark.proof
+
 SM86 = EngineOptions(compute_capabilities=("SM86",))
 
 

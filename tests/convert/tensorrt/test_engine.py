@@ -24,6 +24,8 @@ trt = pytest.importorskip(
     "tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed"
 )
 
+pytestmark = pytest.mark.proof
+
 SM86 = EngineOptions(compute_capabilities=("SM86",))
 ORIN = CudaDevice("Orin", "8.7", "540.4.0", "12.6")
 

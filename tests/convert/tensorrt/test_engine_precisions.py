@@ -36,6 +36,8 @@ from mmn_edge.skeleton.preprocess import Preprocessing
 
 pytest.importorskip("tensorrt_rtx", reason="PROOF SKIPPED: no engine was built, since tensorrt-rtx is not installed")
 
+pytestmark = pytest.mark.proof
+
 Models = dict[str, tuple[onnx.ModelProto, Collection[str]]]
 """Precision -> model, and the layers that are kept in a wider type."""
 
