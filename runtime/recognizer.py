@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mmn_edge.bundle.bundle import Bundle
-from mmn_edge.errors import BundleError, LayoutError
+from mmn_edge.errors import BundleError, DataError, LayoutError
 from mmn_edge.model.labels import Labels
 from mmn_edge.runtime.backends.backend import Backend
 from mmn_edge.runtime.sliding_window import PersonWindow
 from mmn_edge.runtime.sources.source import Observation
 from mmn_edge.skeleton import layouts, mappings
+from mmn_edge.skeleton.clock import MIN_INSTANTS, StreamClock
+from mmn_edge.skeleton.continuity import IdentityWatch
 from mmn_edge.skeleton.frame import FloatArray, Frame
 from mmn_edge.skeleton.preprocess import features
 
@@ -62,15 +64,34 @@ class Prediction:
 class Recognizer:
     """Feeds frames of any mappable layout through a model, all persons due at a frame in one batch.
 
+    A person who is there for less than a window gives one prediction when it leaves, whoever else is there. One whose
+    body jumps begins a new window: the id is on another person, or the camera was moved.
+
     Args:
         bundle: The model's bundle.
         backend: The model, loaded.
+        live: Whether the stream is lived through rather than read from a file. Time stamps that are no clock in
+            seconds end a file; a live stream goes on, without predictions as long as they are none.
+        on_note: Told in a sentence, once for each, that a body jumped or that the time stamps are no clock.
+
+    Attributes:
+        brief: Persons who were there for less than a window; one that comes again counts again.
+        too_brief: Those of them who were there for fewer than :data:`mmn_edge.clock.MIN_INSTANTS` moments, which are
+            too few for a prediction.
+        jumps: How often a body jumped.
 
     Raises:
         BundleError: The bundle does not say what its joints are, or is for several persons at once.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        backend: Backend,
+        *,
+        live: bool = False,
+        on_note: Callable[[str], None] = lambda text: None,
+    ) -> None:
         manifest = bundle.manifest
         if manifest.layout is None or manifest.preprocessing is None:
             raise BundleError(
@@ -92,6 +113,15 @@ class Recognizer:
         self._labels: Labels = manifest.labels
         self._windows: dict[int, PersonWindow] = {}
         self._mappings: dict[str, mappings.Mapping] = {}
+        self._live = live
+        self._note = on_note
+        self._instants = min(MIN_INSTANTS, manifest.window.frames)
+        self._clock = StreamClock(manifest.window.seconds, self._instants)
+        self._clock_noted = False
+        self._identities = IdentityWatch[int]()
+        self.brief = 0
+        self.too_brief = 0
+        self.jumps = 0
 
     def check_layout(self, layout: str) -> None:
         """Raise LayoutError if a stream in ``layout`` cannot be fed to the model."""
@@ -106,46 +136,88 @@ class Recognizer:
         """
         began = time.perf_counter()
         frame = observation.frame
-        due = self._push(frame)
-        return self._predict(due, observation.latency_ms, began)
+        if frame.persons:
+            self._clock.tick(frame.time)
+            self._check_clock(frame.time)
+        return self._predict(self._push(frame), observation.latency_ms, began)
+
+    def finish(self) -> list[Prediction]:
+        """The stream has ended: the predictions of those who were there for less than a window.
+
+        Raises:
+            DataError: The time stamps of a file are no clock, and it was too short to say so before.
+        """
+        began = time.perf_counter()
+        wrong = self._clock.last_word()
+        if wrong is not None and not self._live:
+            raise DataError(f"the time stamps are no clock: {wrong}")
+        due = self._ended(list(self._windows))
+        return self._predict(due, {}, began)
 
     def run(self, observations: Iterable[Observation]) -> Iterator[Prediction]:
-        """Predictions of a whole stream; where it is shorter than a window, one for each person at its end."""
-        predicted = False
+        """Predictions of a whole stream; :meth:`feed` for every frame, then :meth:`finish`."""
         for observation in observations:
-            for prediction in self.feed(observation):
-                predicted = True
-                yield prediction
-        if not predicted:
-            short = [(person, window) for person, window in self._windows.items() if window.unfinished()]
-            yield from self._predict(short, {}, time.perf_counter())
+            yield from self.feed(observation)
+        yield from self.finish()
+
+    def _check_clock(self, now: float) -> None:
+        if self._live:
+            doubt = self._clock.doubt
+        else:
+            if (wrong := self._clock.verdict) is not None:
+                raise DataError(f"the time stamps are no clock: {wrong}")
+            doubt = self._clock.lapse
+        if doubt is not None and not self._clock_noted:
+            self._clock_noted = True
+            self._note(f"no predictions from {now:.1f} s on, until the clock goes: {doubt}")
 
     def _push(self, frame: Frame) -> list[tuple[int, PersonWindow]]:
-        """Add a frame to the windows of its persons; returns those that are due."""
+        """Add a frame to the windows of its persons; returns those that are due, or that have ended."""
         longest = self._manifest.window.max_gap
-        gone = [key for key, window in self._windows.items() if frame.time - window.last_seen > longest]
-        for key in gone:
-            del self._windows[key]
+        due = self._ended([key for key, window in self._windows.items() if frame.time - window.last_seen > longest])
         if not frame.persons:
-            return []
+            return due
+        seen = self._seen(frame)
+        jumped = self._identities.jumped(frame.time, seen)
+        if jumped:
+            due += self._ended([key for key in jumped if key in self._windows])
+            if not self.jumps:
+                self._note(
+                    f"person {min(jumped)} jumped at {frame.time:.1f} s: ids must follow a person. A window begins anew"
+                )
+            self.jumps += len(jumped)
+        for key, keypoints in seen.items():
+            window = self._windows.get(key)
+            if window is None:
+                window = PersonWindow(self._manifest.window, self._layout.bones)
+                self._windows[key] = window
+            if window.push(frame.time, keypoints) and self._clock.enough:
+                due.append((key, window))
+        return due
+
+    def _seen(self, frame: Frame) -> dict[int, FloatArray]:
+        """Keypoints ``(V, C)`` in the model's layout by id; a person of whom nothing is seen is not there."""
         self.check_layout(frame.layout)
         channels = self._manifest.architecture.in_channels
-        due = []
+        seen = {}
         for person in frame.persons:
             if person.keypoints.shape[1] < channels:
                 raise LayoutError(
                     f"the stream has {person.keypoints.shape[1]} coordinates per joint, and the model needs {channels}"
                 )
             keypoints, _ = self._mappings[frame.layout].apply(person.keypoints[:, :channels], person.scores)
-            if not np.isfinite(keypoints).all(axis=-1).any():
-                continue  # a person of whom nothing is seen is not there
-            window = self._windows.get(person.id)
-            if window is None:
-                window = PersonWindow(self._manifest.window, self._layout.bones)
-                self._windows[person.id] = window
-            if window.push(frame.time, keypoints):
-                due.append((person.id, window))
-        return due
+            if np.isfinite(keypoints).all(axis=-1).any():
+                seen[person.id] = keypoints
+        return seen
+
+    def _ended(self, keys: list[int]) -> list[tuple[int, PersonWindow]]:
+        """Forget persons; returns those who were there for less than a window, and long enough for a prediction."""
+        ended = [(key, self._windows.pop(key)) for key in keys]
+        brief = [(key, window) for key, window in ended if window.unfinished()]
+        enough = [(key, window) for key, window in brief if window.instants() >= self._instants]
+        self.brief += len(brief)
+        self.too_brief += len(brief) - len(enough)
+        return enough
 
     def _predict(
         self, due: list[tuple[int, PersonWindow]], earlier: Mapping[str, float], began: float

@@ -63,8 +63,12 @@ class PersonWindow:
         return True
 
     def unfinished(self) -> bool:
-        """True if the stream ended before the first prediction was due, with at least two frames seen."""
-        return not self._predicted and len(self._times) > 1
+        """True if the person left, or the stream ended, before the first prediction was due."""
+        return not self._predicted
+
+    def instants(self) -> int:
+        """Distinct moments in the window."""
+        return len(set(self._times))
 
     def cut(self) -> FloatArray | None:
         """The window as ``(T, V, C)``, finite; None if no joint was seen in it."""

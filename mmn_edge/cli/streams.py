@@ -19,7 +19,7 @@ from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from mmn_edge.model.presets import Window
-    from mmn_edge.runtime.recognizer import Prediction
+    from mmn_edge.runtime.recognizer import Prediction, Recognizer
     from mmn_edge.runtime.sinks.sink import Sink
     from mmn_edge.runtime.sources.source import Observation
 
@@ -38,8 +38,8 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     {SOURCE_HELP}
 
     On a terminal a live table is shown; otherwise, or with --json, one JSON line per prediction is printed. A
-    prediction is made for every person each stride of stream time, once a whole window of them has been seen; a
-    stream shorter than a window gives one at its end.
+    prediction is made for every person each stride of stream time, once a whole window of them has been seen; somebody
+    who is there for less than that gives one on leaving.
 
     \b
     Examples:
@@ -101,7 +101,8 @@ def run(
     failure = None
     with ExitStack() as stack:
         loaded = stack.enter_context(ready)
-        recognizer = Recognizer(bundle, loaded)
+        live = name == "-" or name.startswith("camera:")
+        recognizer = Recognizer(bundle, loaded, live=live, on_note=_note)
         if stream.layout is not None:
             recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened
         opened = stack.enter_context(stream)
@@ -131,7 +132,7 @@ def run(
             if not summary.predictions:
                 raise  # nothing to keep: an earlier output file stays
             failure = error  # raised below, after the summary of what was predicted until now
-    click.echo(summary.text(bundle.manifest.window), err=True)
+    click.echo(summary.text(recognizer, bundle.manifest.window), err=True)
     if failure is not None:
         raise failure
     if summary.interrupted:
@@ -215,7 +216,6 @@ class _Summary:
         self.predictions = 0
         self.interrupted = False
         self._seen = False
-        self._times = (0.0, 0.0)
         self._latencies: dict[str, deque[float]] = {}
         self._began: float | None = None
 
@@ -224,11 +224,9 @@ class _Summary:
         for observation in observations:
             if self._began is None:
                 self._began = time.perf_counter()
-            now = observation.frame.time
-            self._times = (self._times[0] if self.frames else now, now)
             self._seen = self._seen or bool(observation.frame.persons)
             self.frames += 1
-            sink.advance(now)
+            sink.advance(observation.frame.time)
             yield observation
 
     def add(self, prediction: Prediction) -> None:
@@ -237,7 +235,7 @@ class _Summary:
         for stage, ms in prediction.latency_ms.items():
             self._latencies.setdefault(stage, deque(maxlen=LATENCIES_KEPT)).append(ms)
 
-    def text(self, window: Window) -> str:
+    def text(self, recognizer: Recognizer, window: Window) -> str:
         """A few lines for standard error."""
         from mmn_edge.runtime.timing.profiler import percentiles
 
@@ -247,22 +245,20 @@ class _Summary:
             lines.append(f"{'latency, ms':12} {'p50':>8} {'p90':>8} {'p99':>8}")
         for stage, values in self._latencies.items():
             lines.append(f"{stage:12} " + " ".join(f"{p:8.2f}" for p in percentiles(values)))
+        if recognizer.brief:
+            too_brief = f", {recognizer.too_brief} of them too briefly to predict" if recognizer.too_brief else ""
+            lines.append(f"seen for less than a window of {window.seconds:g} s: {recognizer.brief} persons{too_brief}")
+        if recognizer.jumps:
+            lines.append(f"bodies that jumped, so that a window began anew: {recognizer.jumps}")
         if not self.predictions:
-            lines.append(f"{self._nothing(window)}, so there was nothing to predict")
+            reason = "nobody was seen for long enough" if self._seen else "nobody was seen"
+            lines.append(f"{reason}, so there was nothing to predict")
         return "\n".join(lines)
 
-    def _nothing(self, window: Window) -> str:
-        """Why nothing was predicted."""
-        if not self._seen:
-            return "nobody was seen"
-        first, last = self._times
-        apart = (last - first) / max(self.frames - 1, 1)
-        if apart > window.max_gap:
-            return (
-                f"frames were {apart:g} s apart, and a window of {window.seconds:g} s is for frames at most "
-                f"{window.max_gap:g} s apart (time stamps are in seconds)"
-            )
-        return "nobody was seen for a whole window"
+
+def _note(text: str) -> None:
+    """Say something while the stream runs; above the live table, which lends its standard error for that."""
+    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def _source_name(source: str | None, camera: int | None) -> str:

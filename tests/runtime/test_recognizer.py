@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import pytest
 
 from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.datasets.synthetic import clips
-from mmn_edge.errors import BundleError, LayoutError
+from mmn_edge.errors import BundleError, DataError, LayoutError
 from mmn_edge.runtime.backends.backend import Backend, Output, open_backend
-from mmn_edge.runtime.recognizer import Recognizer
+from mmn_edge.runtime.recognizer import Prediction, Recognizer
 from mmn_edge.runtime.sources.source import Observation
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
 from mmn_edge.skeleton.layouts import get
@@ -97,6 +97,97 @@ def test_at_the_end_of_a_short_stream_each_person_has_its_last_time(spy: tuple[B
     assert {p.person: p.time for p in predictions} == {3: first[-1].frame.time, 8: second[-1].frame.time}
 
 
+def moved(observations: list[Observation], *, start: float, person: int, by: float = 0.0) -> list[Observation]:
+    """The same stream at another time, under another id, at another place."""
+    return [
+        Observation(
+            Frame(start + o.frame.time, "ma52", tuple(replace(p, id=person, keypoints=p.keypoints + by) for p in ps))
+        )
+        for o in observations
+        for ps in [o.frame.persons]
+    ]
+
+
+def merged(*streams: list[Observation]) -> list[Observation]:
+    frames: dict[float, tuple[Person, ...]] = {}
+    for observation in sorted((o for stream in streams for o in stream), key=lambda o: o.frame.time):
+        frames[observation.frame.time] = (*frames.get(observation.frame.time, ()), *observation.frame.persons)
+    return [Observation(Frame(time, "ma52", persons)) for time, persons in frames.items()]
+
+
+def told(predictions: Iterable[Prediction], person: int) -> list[tuple[float, str, float]]:
+    return [(p.time, p.label, round(p.probability, 4)) for p in predictions if p.person == person]
+
+
+def test_a_visitor_gets_the_same_one_prediction_whoever_else_is_there(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    host = merged(*(moved(clip_observations(), start=k * 65 / 32, person=0) for k in range(3)))
+    visitor = moved(clip_observations("rest")[:58], start=1.0, person=7, by=2000.0)  # 1.8 s
+    alone = list(Recognizer(bundle, backend).run(visitor))  # type: ignore[arg-type]
+    recognizer = Recognizer(bundle, backend)  # type: ignore[arg-type]
+    together = list(recognizer.run(merged(host, visitor)))
+    assert told(together, 7) == told(alone, 7)
+    assert len(told(together, 7)) == 1
+    assert together.index(next(p for p in together if p.person == 7)) < len(together) - 1, "not before it has left"
+    assert told(together, 0) == told(Recognizer(bundle, backend).run(host), 0)  # type: ignore[arg-type]
+    assert (recognizer.brief, recognizer.too_brief) == (1, 0)
+
+
+def test_twenty_visitors_get_a_prediction_each(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    clip = clip_observations()[:48]  # 1.5 s
+    visits = [moved(clip, start=k * 1.5, person=k) for k in range(20)]
+    recognizer = Recognizer(bundle, backend)  # type: ignore[arg-type]
+    predictions = list(recognizer.run(merged(*visits)))
+    assert [p.person for p in predictions] == list(range(20))
+    assert recognizer.brief == 20
+
+
+def test_a_body_that_jumps_begins_a_new_window_and_is_noted_once(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    one, other = clip_observations("waving"), clip_observations("rest")
+    shots = [moved((one, other)[k % 2], start=k * 65 / 32, person=0, by=3000.0 * k) for k in range(4)]
+    notes: list[str] = []
+    recognizer = Recognizer(bundle, backend, on_note=notes.append)  # type: ignore[arg-type]
+    predictions = list(recognizer.run(merged(*shots)))
+    assert [p.time for p in predictions] == [k * 65 / 32 + 2.0 for k in range(4)]
+    windows = [fed["keypoints"][0] - 3000.0 * k for k, fed in enumerate(backend.fed)]
+    np.testing.assert_allclose(windows[2], windows[0], atol=0.01)
+    np.testing.assert_allclose(windows[3], windows[1], atol=0.01)
+    assert notes == ["person 0 jumped at 2.0 s: ids must follow a person. A window begins anew"]
+    assert recognizer.jumps == 3
+
+
+def test_numbers_that_are_no_clock_end_a_file_and_silence_a_live_stream(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    numbered = [replace(o, frame=replace(o.frame, time=float(k))) for k, o in enumerate(clip_observations())]
+    recognizer = Recognizer(bundle, backend)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="a window of 2 s holds only 3 frames: are these frame numbers"):
+        list(recognizer.run(numbered))
+    notes: list[str] = []
+    live = Recognizer(bundle, backend, live=True, on_note=notes.append)  # type: ignore[arg-type]
+    for number, observation in enumerate(numbered):
+        assert not live.feed(observation)
+        assert len(notes) == (number >= 3), "at once, and once"
+    assert not live.finish()
+    assert "are these frame numbers" in notes[0]
+    assert not backend.fed
+
+
+def test_a_clock_that_stops_for_a_while_costs_that_while(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    clip = clip_observations()
+    first, second = moved(clip, start=0.0, person=0), moved(clip, start=3.0, person=0)
+    still = [replace(o, frame=replace(o.frame, time=first[-1].frame.time)) for o in first]
+    notes: list[str] = []
+    recognizer = Recognizer(bundle, backend, on_note=notes.append)  # type: ignore[arg-type]
+    times = [p.time for p in recognizer.run([*first, *still, *second])]
+    assert times[0] == 2.0
+    assert times[-1] == pytest.approx(5.0, abs=0.1)
+    assert len(notes) == 1
+    assert "the clock stands still" in notes[0]
+
+
 def test_a_person_who_passes_by_at_the_end_gets_none(spy: tuple[Bundle, Spy]) -> None:
     bundle, backend = spy
     observations = clip_observations(person=0)
@@ -120,7 +211,9 @@ def test_a_person_of_whom_nothing_is_seen_is_not_there(spy: tuple[Bundle, Spy]) 
     hidden = [*observations[:16], *unseen[16:]]
     (prediction,) = Recognizer(bundle, backend).run(hidden[:20])  # type: ignore[arg-type]
     assert prediction.person == 0
-    assert not list(Recognizer(bundle, backend).run(hidden))  # type: ignore[arg-type]
+    (gone,) = Recognizer(bundle, backend).run(hidden)  # type: ignore[arg-type]
+    assert gone.time == observations[15].frame.time
+    assert gone.top == prediction.top
 
 
 def test_other_layouts_are_mapped_or_refused(spy: tuple[Bundle, Spy]) -> None:

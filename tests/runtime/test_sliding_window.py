@@ -72,9 +72,10 @@ def test_missing_joints_are_filled_and_an_unseen_person_gives_nothing() -> None:
 def test_unfinished_until_the_first_prediction() -> None:
     window = PersonWindow(Window(64, 1.0, 0.5), BONES)
     window.push(0.0, frame(0))
-    assert not window.unfinished()
+    window.push(0.5, frame(1))
     window.push(0.5, frame(1))
     assert window.unfinished()
+    assert window.instants() == 2
     window.push(1.0, frame(2))
     assert not window.unfinished()
 
