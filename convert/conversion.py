@@ -1,4 +1,4 @@
-"""Checkpoint to bundle: read, build, export, verify, and only then write."""
+"""Checkpoint to bundle: read, build, write as ONNX, verify, and only then put in place."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from mmn_edge.bundle.bundle import PRECISIONS, Bundle, Manifest, TensorSpec, che
 from mmn_edge.convert.checkpoints import Member, check_members, read_member, shares
 from mmn_edge.convert.deploy.deploy import DeployNetwork, deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
-from mmn_edge.convert.graph.exporter import OPSET, export_onnx, operator_counts, save_onnx
+from mmn_edge.convert.deploy.onnx_graph import onnx_graph
 from mmn_edge.convert.graph.half import halved
 from mmn_edge.convert.graph.lint import lint
 from mmn_edge.convert.graph.quantized import Site, quantized, quantized_layers
+from mmn_edge.convert.graph.writer import OPSET, operator_counts, save_onnx
 from mmn_edge.convert.parity import (
     Verification,
     compare,
@@ -191,8 +192,6 @@ def convert(
     inputs = {"keypoints": windows}
     if input_kind == "features":
         inputs = as_features(windows, first.preprocessing, arch.num_people)
-    # Two windows, also where there is one: an exporter takes a batch of 1 for a constant.
-    example = tuple(torch.from_numpy(np.resize(x, (2, *x.shape[1:]))) for x in inputs.values())
 
     def graph(networks: Sequence[MMN | DeployNetwork]) -> Graph:
         if input_kind == "features":
@@ -211,11 +210,11 @@ def convert(
     verifications: dict[str, Verification] = {}
     operators: dict[str, Mapping[str, int]] = {}
     with write_bundle(output) as writer:
-        progress("exporting to ONNX")
-        exported = export_onnx(deploy, deploy.input_names, example)
+        progress("writing the ONNX graph")
+        single = onnx_graph(deploy)
         for precision in wanted:
             model = writer.folder / _file(precision)
-            derived = halved(exported) if precision.endswith("fp16") else exported
+            derived = halved(single) if precision.endswith("fp16") else single
             if _is_int8(precision):
                 derived = quantized(derived, layers)
             report = lint(derived, quantization["kept"] if _is_int8(precision) else (), precision=precision)

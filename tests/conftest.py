@@ -3,30 +3,24 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 # One thread each: test processes that share two cores would wait for one another at every barrier. Before torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from filelock import FileLock
 
-from mmn_edge.bundle.bundle import Bundle, write_bundle
-from mmn_edge.convert import conversion
 from mmn_edge.convert.conversion import convert
-from mmn_edge.convert.deploy.deploy import merged_sites
-from mmn_edge.convert.graph.exporter import save_onnx
-from mmn_edge.convert.graph.half import halved
-from mmn_edge.convert.graph.quantized import quantized, quantized_layers
 from mmn_edge.drift.windows import as_features, sample_windows
 from mmn_edge.model import labels, presets
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.network import MMN, build_network, read_checkpoint
 from mmn_edge.network.quantization import calibrate, default_kept, quantize
+from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.preprocess import Preprocessing
 
@@ -115,13 +109,6 @@ def small_bundle(small_checkpoint: Path, once: Once) -> Path:
     return once("small.bundle", lambda target: convert(small_checkpoint, target))
 
 
-@pytest.fixture
-def traced(small_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``small_checkpoint`` was traced for ``small_bundle``: a test of what comes after need not wait for it again."""
-    model = str(Bundle.open(small_bundle).model())
-    monkeypatch.setattr(conversion, "export_onnx", lambda *arguments: onnx.load(model))
-
-
 @pytest.fixture(scope="session")
 def small_features_bundle(small_checkpoint: Path, once: Once) -> Path:
     """The same model, fed with features."""
@@ -129,24 +116,18 @@ def small_features_bundle(small_checkpoint: Path, once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_precisions(small_checkpoint: Path, small_bundle: Path, once: Once) -> Path:
-    """``small_bundle`` with an fp16 and an int8 model, derived as a conversion derives them, without another trace."""
-    return once("small_precisions.bundle", lambda target: _make_precisions(small_checkpoint, small_bundle, target))
+def small_precisions(small_checkpoint: Path, once: Once) -> Path:
+    """The same model in fp32, fp16 and int8."""
+    return once("small_precisions.bundle", lambda target: _make_precisions(small_checkpoint, target))
 
 
-def _make_precisions(checkpoint: Path, plain_bundle: Path, target: Path) -> None:
-    bundle = Bundle.open(plain_bundle)
-    network = build_network(read_checkpoint(checkpoint)[0], {"num_people": 1, "global_pool": "avg"})
-    kept = {*default_kept(network), *merged_sites(network)}
-    quantize(network, kept)
-    preprocessing = bundle.manifest.preprocessing
-    assert isinstance(preprocessing, Preprocessing)
+def _make_precisions(checkpoint: Path, target: Path) -> None:
+    state, description = read_checkpoint(checkpoint)
+    network = build_network(state, {"num_people": 1, "global_pool": "avg"})
+    preprocessing = Preprocessing.for_layout(layouts.get(presets.get("synthetic").layout), "joint")
     features = as_features(sample_windows(network.arch), preprocessing, 1)
+    quantize(network, default_kept(network))
     calibrate(network, [[torch.from_numpy(x) for x in features.values()]])
-    plain = onnx.load(str(bundle.model()))
-    models = {"fp32": plain, "fp16": halved(plain), "int8": quantized(plain, quantized_layers(network))}
-    with write_bundle(target) as writer:
-        for precision, model in models.items():
-            save_onnx(model, writer.folder / f"model.{precision}.onnx")
-        files = {precision: f"model.{precision}.onnx" for precision in models}
-        writer.finish(replace(bundle.manifest, models=files, quantization={"kept": sorted(kept)}))
+    ranged = checkpoint.with_name("small.int8.pt")
+    torch.save({"model": network.state_dict(), "description": description}, ranged)
+    convert(ranged, target, precisions=["fp32", "fp16", "int8"])

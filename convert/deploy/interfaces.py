@@ -15,7 +15,7 @@ from mmn_edge.convert.deploy.deploy import DeployNetwork
 from mmn_edge.network import MMN
 from mmn_edge.skeleton.preprocess import NORMALISE_EPS, Preprocessing, time_index, uniform_indices
 
-__all__ = ["FeaturesGraph", "KeypointsGraph", "StreamsGraph", "window_index"]
+__all__ = ["FeaturesGraph", "KeypointsGraph", "Stream", "StreamNetwork", "StreamsGraph", "window_index"]
 
 Network = MMN | DeployNetwork
 
@@ -48,7 +48,7 @@ class KeypointsGraph(nn.Module):
     def __init__(self, network: Network, preprocessing: Preprocessing, *, temperature: float = 1.0) -> None:
         super().__init__()
         self.temperature = temperature
-        self.stream = _Stream(preprocessing, network.arch.num_people)
+        self.stream = Stream(preprocessing, network.arch.num_people)
         self.network = _of_window(network)
 
     def forward(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ class StreamsGraph(nn.Module):
         self.temperature = temperature
         self.weights = [weight for _, _, weight in members.values()]
         for name, (network, preprocessing, _) in members.items():
-            self.add_module(name, _Member(network, preprocessing))
+            self.add_module(name, StreamNetwork(network, preprocessing))
 
     def forward(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """As :class:`KeypointsGraph`."""
@@ -90,21 +90,22 @@ def window_index(frames: int) -> Tensor:
     return torch.from_numpy(time_index(uniform_indices(frames, frames), frames))
 
 
-class _Member(nn.Module):
-    """One stream and its network."""
+class StreamNetwork(nn.Module):
+    """One stream, of keypoints that are normalised already, and its network."""
 
     def __init__(self, network: Network, preprocessing: Preprocessing) -> None:
         super().__init__()
-        self.stream = _Stream(preprocessing, network.arch.num_people)
+        self.stream = Stream(preprocessing, network.arch.num_people)
         self.network = _of_window(network)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalised keypoints ``(N, T, M * V, C)`` to logits ``(N, K)``."""
         logits: Tensor = self.network(self.stream(x))
         return logits
 
 
-class _Stream(nn.Module):
-    """From normalised keypoints to a network's features, both ``(N, T, M * V, C)``."""
+class Stream(nn.Module):
+    """From normalised keypoints to a network's features."""
 
     order: Tensor
     bone_ends: Tensor
@@ -118,6 +119,7 @@ class _Stream(nn.Module):
         self.register_buffer("bone_ends", _per_person(ends, people))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, T, M * V, C)`` to the same, joints in the network's order."""
         joints = x.index_select(2, self.order)
         if self.bone:
             joints = joints - x.index_select(2, self.bone_ends)

@@ -164,7 +164,7 @@ def convert(
     options = parse_options(model_options)
     if engine is not None:
         engines.check(engine)
-    for module in ("torch", "onnx", "onnxscript"):
+    for module in ("torch", "onnx"):
         require(module, extra="convert", purpose="Converting a checkpoint")
     from rich.console import Console
 

@@ -11,7 +11,7 @@ other processes run. Ratios are of medians. Weights are random: they do not chan
 The limit is the network's floating-point operations (of its convolutions and products, as trained) at the best sgemm
 rate that any library here reached, before and after, at any of a few shapes.
 
-Exports take long; they are kept in --cache.
+Plain exports take long; graphs are kept in --cache.
 """
 
 import argparse
@@ -33,13 +33,13 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmn_edge.convert.deploy.deploy import deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import KeypointsGraph, window_index
-from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
+from mmn_edge.convert.deploy.onnx_graph import onnx_graph
 from mmn_edge.convert.graph.quantized import quantized, quantized_layers
+from mmn_edge.convert.graph.writer import OPSET, save_onnx
 from mmn_edge.drift.windows import as_features, sample_windows
 from mmn_edge.errors import MissingDependencyError
 from mmn_edge.model import labels, presets
@@ -113,7 +113,7 @@ class Subject:
             save_onnx(self._export(kind), path)
         return path
 
-    def graph(self, *, deploy: bool) -> nn.Module:
+    def graph(self, *, deploy: bool) -> KeypointsGraph:
         network = deployed(self.network, window_index(self.arch.num_frames)) if deploy else self.network
         return KeypointsGraph(network, self.preprocessing).eval()
 
@@ -128,7 +128,19 @@ class Subject:
             enable(fake, set(quantized_sites(fake)).difference(merged_sites(fake)))
             return quantized(onnx.load(str(self.path("deploy"))), quantized_layers(fake))
         graph = self.graph(deploy=kind == "deploy")
-        return export_onnx(graph, ("keypoints",), (torch.from_numpy(self.windows[:2]),))
+        if kind == "deploy":
+            return onnx_graph(graph)
+        program = torch.onnx.export(
+            graph,
+            (torch.from_numpy(self.windows[:2]),),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["keypoints"],
+            output_names=["logits", "probabilities"],
+            dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+        )
+        assert program is not None
+        return program.model_proto
 
     def flops(self) -> int:
         """Of one window, in the network as it was trained."""

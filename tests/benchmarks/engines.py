@@ -88,9 +88,10 @@ def export(name: str, folder: Path) -> dict[str, Path]:
 
     from mmn_edge.convert.deploy.deploy import deployed, merged_sites
     from mmn_edge.convert.deploy.interfaces import KeypointsGraph, window_index
-    from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
+    from mmn_edge.convert.deploy.onnx_graph import onnx_graph
     from mmn_edge.convert.graph.half import halved
     from mmn_edge.convert.graph.quantized import quantized, quantized_layers
+    from mmn_edge.convert.graph.writer import save_onnx
     from mmn_edge.drift.windows import as_features, sample_windows
     from mmn_edge.model import labels, presets
     from mmn_edge.model.architecture import Architecture
@@ -106,7 +107,7 @@ def export(name: str, folder: Path) -> dict[str, Path]:
     preprocessing = Preprocessing.for_layout(layout, "joint")
     windows = sample_windows(network.arch, count=2)
     graph = KeypointsGraph(deployed(network, window_index(network.arch.num_frames)), preprocessing).eval()
-    single = export_onnx(graph, graph.input_names, (torch.from_numpy(windows),))
+    single = onnx_graph(graph)
     merged = merged_sites(network)
     quantize(network, default_kept(network))
     calibrate(network, [[torch.from_numpy(x) for x in as_features(windows, preprocessing, 1).values()]])

@@ -14,7 +14,6 @@ def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
 
-@pytest.mark.usefixtures("traced")
 def test_convert_writes_beside_the_checkpoint_by_default(small_checkpoint: Path, tmp_path: Path) -> None:
     checkpoint = tmp_path / "model.pt"
     checkpoint.write_bytes(small_checkpoint.read_bytes())
@@ -62,7 +61,7 @@ def test_convert_says_what_is_wrong_with_its_options(small_checkpoint: Path, tmp
     assert not target.exists()
 
 
-@pytest.mark.parametrize("missing", ["torch", "onnx", "onnxscript"])
+@pytest.mark.parametrize("missing", ["torch", "onnx"])
 def test_a_missing_extra_is_one_sentence(missing: str, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, missing, None)
     result = invoke("convert", small_checkpoint)

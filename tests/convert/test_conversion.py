@@ -46,15 +46,15 @@ def save(path: Path, arch: Architecture) -> MMN:
     return net
 
 
-# Of one configuration, since an export takes long: the next test has both, and test_deploy.py both networks.
-def test_official_weights_give_the_reference_logits(shared: Path, tmp_path: Path) -> None:
-    result = convert(shared / "fixtures/imigue_official.pt", tmp_path / "B", input_kind="features")
-    reference = np.load(shared / "fixtures/imigue_reference.npz")
+@pytest.mark.parametrize("name", ["ma52", "imigue"])
+def test_official_weights_give_the_reference_logits(name: str, shared: Path, tmp_path: Path) -> None:
+    result = convert(shared / f"fixtures/{name}_official.pt", tmp_path / "B", input_kind="features")
+    reference = np.load(shared / f"fixtures/{name}_reference.npz")
     inputs = {"features": reference["x"], "index_t": reference["index_t"]}
     logits, probabilities = session(result.bundle).run(["logits", "probabilities"], inputs)
     np.testing.assert_allclose(logits, reference["logits"], atol=5e-4)
     np.testing.assert_allclose(probabilities.sum(1), 1.0, atol=1e-5)
-    assert result.preset == "imigue"
+    assert result.preset == name
     assert len(result.bundle.manifest.labels) == logits.shape[1]
 
 
@@ -151,7 +151,6 @@ def test_a_preset_does_not_overrule_what_the_checkpoint_knows_and_one_clip_fixes
     assert run.run(None, {keypoints.name: windows})[0].shape[0] == 3
 
 
-@pytest.mark.usefixtures("traced")
 def test_a_failed_verification_keeps_the_earlier_bundle(
     small_checkpoint: Path, small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,7 +167,6 @@ def test_a_failed_verification_keeps_the_earlier_bundle(
     Bundle.open(target)
 
 
-@pytest.mark.usefixtures("traced")
 def test_a_killed_conversion_leaves_the_earlier_bundle_whole(
     small_checkpoint: Path, small_bundle: Path, tmp_path: Path
 ) -> None:

@@ -11,7 +11,6 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from mmn_edge.bundle.bundle import Bundle
-from mmn_edge.convert import conversion as conversion_module
 from mmn_edge.convert import parity
 from mmn_edge.convert.conversion import Conversion, convert
 from mmn_edge.convert.deploy.deploy import merged_sites
@@ -347,57 +346,37 @@ def save_clips(path: Path) -> Path:
     return path / "clips.pkl"
 
 
-def test_ranges_of_a_plain_checkpoint_come_from_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Enough(Exception):
-        """An export takes seconds, and those of the fixture are like this one."""
-
-    seen: list[dict[str, Site]] = []
-
-    def stop(model: object, layers: dict[str, Site]) -> None:
-        seen.append(layers)
-        raise Enough
-
-    monkeypatch.setattr(conversion_module, "export_onnx", lambda *rest: None)
-    monkeypatch.setattr(conversion_module, "quantized", stop)
+def test_ranges_of_a_plain_checkpoint_come_from_clips(tmp_path: Path) -> None:
     clips = save_clips(tmp_path)
-    with pytest.raises(Enough):
-        convert(save_plain(tmp_path), tmp_path / "B", input_kind="features", precisions=["int8"], calibration=clips)
+    made = convert(save_plain(tmp_path), tmp_path / "B", input_kind="features", precisions=["int8"], calibration=clips)
+    assert list(made.bundle.manifest.models) == ["int8"]
     train = read_clips(clips, "train").clips
     preprocessing = Preprocessing("joint", tuple(range(5)), ())
     pairs = [features(clip.keypoints[uniform_indices(20, 16)], preprocessing, frames=16) for clip in train]
     expected = network()
     batch = [torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True)]
     calibrate(quantize(expected, default_kept(expected)), [batch])
-    assert seen[0].keys() == set(quantized_sites(expected)).difference(merged_sites(expected))
-    for name, layer in seen[0].items():
-        assert layer.amax == pytest.approx(float(expected.get_submodule(name).get_buffer("quantizer.amax")), rel=1e-5)
-        assert layer.per_channel == (not name.endswith("joint_mixing"))
-    assert not (tmp_path / "B").exists()
+    ranges, per_channel = int8_sites(made.bundle.model("int8"))
+    assert ranges.keys() == set(quantized_sites(expected)).difference(merged_sites(expected))
+    for name, amax in ranges.items():
+        assert amax == pytest.approx(float(expected.get_submodule(name).get_buffer("quantizer.amax")), rel=1e-5)
+        assert per_channel[name] == (not name.endswith("joint_mixing"))
 
 
-def test_a_quantized_checkpoint_gives_fp32_and_int8_by_default(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Enough(Exception):
-        """What follows needs real models."""
+def int8_sites(path: Path) -> tuple[dict[str, float], dict[str, bool]]:
+    """Of each int8 layer of a file the largest input, and whether its weights have a scale a channel."""
+    constants = {entry.name: numpy_helper.to_array(entry) for entry in onnx.load(str(path)).graph.initializer}
+    sites = [name.removesuffix(".input_scale") for name in constants if name.endswith(".input_scale")]
+    ranges = {site: 127 * float(constants[f"{site}.input_scale"]) for site in sites}
+    return ranges, {site: constants[f"{site}.weight_scale"].ndim == 1 for site in sites}
 
-    seen: list[tuple[str, str]] = []
 
-    def lint(model: str, kept: object, *, precision: str) -> None:
-        seen.append((precision, model))
-        if precision == "int8":
-            raise Enough
-
-    monkeypatch.setattr(conversion_module, "export_onnx", lambda *rest: "plain")
-    monkeypatch.setattr(conversion_module, "quantized", lambda model, layers: f"{model}, {len(layers)} layers in int8")
-    monkeypatch.setattr(conversion_module, "lint", lint)
-    monkeypatch.setattr(conversion_module, "save_onnx", lambda model, path: None)
-    monkeypatch.setattr(conversion_module, "compare", lambda *args, **options: None)
-    monkeypatch.setattr(conversion_module, "operator_counts", lambda model: {})
-    with pytest.raises(Enough):
-        convert(checkpoint, tmp_path / "B", input_kind="features")
-    count = len(set(sites(network())).difference(default_kept(network()), merged_sites(network())))
-    assert seen == [("fp32", "plain"), ("int8", f"plain, {count} layers in int8")]
+def test_a_quantized_checkpoint_gives_fp32_and_int8_by_default(checkpoint: Path, tmp_path: Path) -> None:
+    made = convert(checkpoint, tmp_path / "B", input_kind="features")
+    assert list(made.bundle.manifest.models) == list(made.verifications) == ["fp32", "int8"]
+    ranges, _ = int8_sites(made.bundle.model("int8"))
+    assert ranges.keys() == set(sites(network())).difference(default_kept(network()), merged_sites(network()))
+    assert int8_sites(made.bundle.model("fp32")) == ({}, {})
 
 
 def test_what_does_not_fit_together_is_said_before_anything_is_made(checkpoint: Path, tmp_path: Path) -> None:

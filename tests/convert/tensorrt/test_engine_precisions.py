@@ -20,10 +20,11 @@ from onnx import TensorProto, helper, numpy_helper
 from mmn_edge.bundle.bundle import PRECISIONS
 from mmn_edge.convert.deploy.deploy import deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import KeypointsGraph, StreamsGraph, window_index
-from mmn_edge.convert.graph.exporter import export_onnx, save_onnx
+from mmn_edge.convert.deploy.onnx_graph import onnx_graph
 from mmn_edge.convert.graph.half import halved
 from mmn_edge.convert.graph.lint import lint
 from mmn_edge.convert.graph.quantized import quantized, quantized_layers
+from mmn_edge.convert.graph.writer import save_onnx
 from mmn_edge.convert.tensorrt.engine import EngineOptions, build_engine
 from mmn_edge.convert.tensorrt.kernels import KernelReport
 from mmn_edge.drift.windows import as_features, sample_windows
@@ -67,7 +68,7 @@ def models(preset: str, *streams: str, depth: int | None = None) -> Models:
         layers |= {prefix + name: layer for name, layer in found.items()}
         kept += [prefix + name for name in sites(network) if name not in found]
     graph = (StreamsGraph(members) if len(streams) > 1 else KeypointsGraph(*members[streams[0]][:2])).eval()
-    single = export_onnx(graph, graph.input_names, (torch.from_numpy(windows),))
+    single = onnx_graph(graph)
     half = halved(single)
     return {
         "fp32": (single, ()),
@@ -77,7 +78,7 @@ def models(preset: str, *streams: str, depth: int | None = None) -> Models:
     }
 
 
-# Two streams have one block a scale of three: an export takes 17 s a network, and all blocks are alike.
+# Two streams have one block a scale of three: an engine of all takes long, and all blocks are alike.
 CONFIGURATIONS: dict[str, Callable[[], Models]] = {
     "ma52": lambda: models("ma52", "joint"),
     "imigue": lambda: models("imigue", "joint"),
