@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmn_edge.datasets.formats.pickle_machine import SLACK, Function, Machine, RefusedError, Unfinished, hashable
 from mmn_edge.errors import DataError
-from mmn_edge.file_kind import file_kind
-from mmn_edge.pickle_machine import SLACK, Function, Machine, RefusedError, Unfinished, hashable
+from mmn_edge.system.file_kind import file_kind
 
 __all__ = ["load_pickle"]
 

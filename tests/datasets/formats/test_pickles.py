@@ -191,7 +191,7 @@ def test_arrays_that_no_numpy_writes_are_refused(save: Save, content: bytes, mes
 def small_process(path: Path) -> subprocess.CompletedProcess[str]:
     """Load a pickle where 1 GiB of memory and 10 s are all there is."""
     code = (
-        "import resource, sys, pathlib; from mmn_edge.pickles import load_pickle\n"
+        "import resource, sys, pathlib; from mmn_edge.datasets.formats.pickles import load_pickle\n"
         "from mmn_edge.errors import DataError\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
         "try: str(load_pickle(pathlib.Path(sys.argv[1])))\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmn_edge.file_kind import file_kind
+from mmn_edge.system.file_kind import file_kind
 
 
 @pytest.mark.parametrize(
