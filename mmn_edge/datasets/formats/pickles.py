@@ -133,7 +133,7 @@ def _finish_array(machine: Machine, _: None, version: Any, shape: Any, dtype: An
     array = np.empty(len(data), object)
     for index, value in enumerate(data):  # a slice would take lists apart
         array[index] = value
-    return array.reshape(_shape(shape, len(data), "objects"), order=order)
+    return _reshaped(array, shape, "objects", order)
 
 
 def _from_buffer(machine: Machine, data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Any:
@@ -160,9 +160,12 @@ def _array(machine: Machine, dtype: Any, data: Any, shape: Any, order: str) -> n
     flat = np.frombuffer(data, dtype)
     if dtype.kind == "U" and (np.frombuffer(data, dtype.str[0] + "u4") > 0x10FFFF).any():
         raise RefusedError("it holds texts of characters that do not exist")
-    whole = _shape(shape, len(flat), str(dtype))
-    array: npt.NDArray[Any] = flat.reshape(whole, order="F" if order == "F" else "C")
-    return array
+    return _reshaped(flat, shape, str(dtype), order)
+
+
+def _reshaped(flat: npt.NDArray[Any], shape: Any, what: str, order: str) -> npt.NDArray[Any]:
+    whole = _shape(shape, len(flat), what)
+    return flat.reshape(whole, order="F") if order == "F" else flat.reshape(whole)
 
 
 def _shape(shape: Any, count: int, what: str) -> tuple[int, ...]:
