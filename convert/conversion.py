@@ -87,6 +87,7 @@ def convert(
     weights: Sequence[float] | None = None,
     temperature: float | None = None,
     progress: Callable[[str], None] = lambda step: None,
+    note: Callable[[str], None] = lambda finding: None,
 ) -> Conversion:
     """Convert a checkpoint, ours or the authors', to a bundle at ``output``; several become one model.
 
@@ -110,6 +111,7 @@ def convert(
         temperature: What logits are divided by before the softmax; None means the checkpoint's own, and 1 for several,
             because what was fitted for each alone does not fit their sum.
         progress: Called with each step's name.
+        note: Is told what is odd about the clips of ``data`` and ``calibration``, in sentences.
 
     Raises:
         CheckpointError: The checkpoint cannot be read or is no MMN.
@@ -169,7 +171,7 @@ def convert(
         if calibration is not None:
             progress("calibrating int8 ranges")
             split = split or ("train" if "train" in reading.splits(calibration) else None)
-            windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, arch, layout)
+            windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, arch, layout, note)
             for member in members:
                 _calibrate(member.fake, windows, member.identity.preprocessing(member.network.arch))
             quantization = {
@@ -187,7 +189,7 @@ def convert(
     if source is None:
         windows, data_name = sample_windows(arch), "synthetic motion"
     else:
-        windows = _data_windows(source, None if data else split, MAX_DATA_WINDOWS, arch, layout)
+        windows = _data_windows(source, None if data else split, MAX_DATA_WINDOWS, arch, layout, note)
         data_name = str(source)
     inputs = {"keypoints": windows}
     if input_kind == "features":
@@ -320,10 +322,18 @@ def _calibrate(network: MMN, windows: FloatArray, preprocessing: Preprocessing) 
 
 
 def _data_windows(
-    data: Path, split: str | None, limit: int, arch: Architecture, layout: layouts.Layout | None
+    data: Path,
+    split: str | None,
+    limit: int,
+    arch: Architecture,
+    layout: layouts.Layout | None,
+    note: Callable[[str], None],
 ) -> FloatArray:
     """Up to ``limit`` whole clips, spread over the data set, as windows ``(N, T, V, C)``."""
-    found = reading.read_clips(data, split).clips
+    content = reading.read_clips(data, split)
+    for finding in content.findings:
+        note(finding)
+    found = content.clips
     chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
     shape = chosen[0].keypoints.shape
     if arch.num_people != 1 or shape[1:] != (arch.num_joints, arch.in_channels):

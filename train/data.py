@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmn_edge.datasets import reading as clip_files
+from mmn_edge.datasets.duplicates import leaks_between
+from mmn_edge.datasets.findings import Finding, counted
 from mmn_edge.datasets.reading import Clip
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import DataError
@@ -52,6 +54,7 @@ class TrainingData(Protocol):
 
     labels: Labels
     validation: Sequence[Clip]
+    findings: tuple[str, ...]
 
     def epoch(self, number: int) -> Sequence[Clip]:
         """The training clips of one epoch, the same for the same number."""
@@ -67,6 +70,9 @@ class AnnotatedData:
         train: Name of the training split.
         validation: Name of the validation split.
 
+    Attributes:
+        findings: Clips that were left out, what is odd about the others, and those that are on both sides.
+
     Raises:
         DataError: The files are broken, or do not fit the layout or the classes.
     """
@@ -74,6 +80,8 @@ class AnnotatedData:
     def __init__(self, path: Path, layout: layouts.Layout, names: Labels | None, train: str, validation: str) -> None:
         training_set = clip_files.read_clips(path, train)
         validation_set = clip_files.read_clips(path, validation)
+        self.findings = tuple(dict.fromkeys((*training_set.findings, *validation_set.findings)))
+        self.findings += _on_both_sides(training_set, validation_set, train, validation)
         for found in {training_set.layout, validation_set.layout} - {None, layout.name}:
             raise DataError(
                 f"{path} is in layout {found}, and the recipe is for {layout.name}: choose another recipe, or bring "
@@ -118,6 +126,7 @@ class SyntheticData:
 
     def __init__(self, size: int, validation_size: int, seed: int) -> None:
         self.labels = labels.get("synthetic")
+        self.findings: tuple[str, ...] = ()
         self._size, self._seed = size, seed
         self._latest: tuple[int, Sequence[Clip]] = (-1, ())
         self.validation: Sequence[Clip] = self._make(validation_size, 0)
@@ -235,6 +244,16 @@ def _numbered(path: Path, split: str, found: clip_files.ClipSet, names: Labels) 
     data = EvaluationSet(path, split, found.clips, found.class_names, found.layout)
     indices, _ = align(data, names, lambda note: None)
     return [replace(clip, label=int(label)) for clip, label in zip(found.clips, indices, strict=True)]
+
+
+def _on_both_sides(
+    training: clip_files.ClipSet, held_out: clip_files.ClipSet, train: str, validation: str
+) -> tuple[str, ...]:
+    """What makes the accuracy of an epoch too good: clips trained on that are validated on, or share frames with those."""
+    taken = {fact.entry.name: fact.digest for fact in training.facts}
+    same = [fact.entry.name for fact in held_out.facts if taken.get(fact.entry.name) == fact.digest]
+    text = f"of split {validation} in split {train} too, so that the validation accuracy says nothing of new clips"
+    return (*counted(same, text), *leaks_between(training.facts, held_out.facts, train, validation))
 
 
 def _filled(clips: Sequence[Clip], layout: layouts.Layout) -> list[Clip]:

@@ -124,7 +124,14 @@ class Choice:
 
 
 def labelled_windows(
-    data: Path, split: str | None, limit: int, arch: Architecture, identity: Identity, *, labels: bool = True
+    data: Path,
+    split: str | None,
+    limit: int,
+    arch: Architecture,
+    identity: Identity,
+    *,
+    labels: bool = True,
+    note: Callable[[str], None] = lambda finding: None,
 ) -> Batches:
     """Read up to ``limit`` clips, spread over a split, as batches of windows such as a deployed model is given.
 
@@ -137,16 +144,19 @@ def labelled_windows(
         arch: The network's options.
         identity: Its layout, stream and classes.
         labels: Whether labels count; where not, they are all 0, and classes need not be the model's.
+        note: Is told what is odd about the clips, in sentences.
 
     Raises:
         DataError: The files are broken, or have classes that the network does not know.
         LayoutError: The clips have other joints or coordinates than the network.
     """
     found = testset.read(data, split)
+    for finding in found.findings:
+        note(finding)
     spread = np.unique(np.linspace(0, len(found.clips) - 1, limit).astype(int))
     found = replace(found, clips=tuple(found.clips[index] for index in spread))
     bones = identity.layout.bones if identity.layout else ()
-    keypoints = testset.fitted_keypoints(found, arch, identity.layout, bones, lambda note: None)
+    keypoints = testset.fitted_keypoints(found, arch, identity.layout, bones, note)
     targets = np.zeros(len(keypoints), np.int64)
     if labels:
         targets, _ = testset.align(found, identity.labels, lambda note: None)

@@ -50,6 +50,7 @@ def advise(path: Path, data: Path, split: str | None) -> None:
     bundle = Bundle.open(path)
     precisions = [precision for precision in PRECISIONS if precision in bundle.manifest.models]
     clips = testset.read(data, split if split is not None else testset.default_split(data))
+    terminal.warn(clips.findings, data)
 
     with open_classifier(bundle, precision=precisions[0], backend=REFERENCE_BACKEND) as model:
         windows = Windows.of_clips(clips, model, MAX_WINDOWS)

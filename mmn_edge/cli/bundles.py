@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge.cli import engines
+from mmn_edge.cli import engines, terminal
 from mmn_edge.cli.advisor import AUTO, advise
 from mmn_edge.cli.completion import among
 from mmn_edge.cli.engines import EngineRequest, engine_options
@@ -172,6 +172,7 @@ def convert(
 
     console = Console(stderr=True)
     target = output or checkpoint.with_suffix(".bundle")
+    findings: list[str] = []
     with console.status("starting") as status:
         result = run_conversion(
             checkpoints,
@@ -189,7 +190,9 @@ def convert(
             weights=_floats(weights, "--weights") if weights is not None else None,
             temperature=temperature,
             progress=status.update,
+            note=findings.append,
         )
+    terminal.warn(list(dict.fromkeys(findings)), clips)
     _report(result)
     if engine is not None:
         engines.build(target, engine, precisions)

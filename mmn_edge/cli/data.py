@@ -19,6 +19,7 @@ from mmn_edge.skeleton import layouts
 
 if TYPE_CHECKING:
     from mmn_edge.datasets.check import Report
+    from mmn_edge.datasets.findings import Finding
     from mmn_edge.datasets.importing import ImportedSet
 
 __all__ = ["data"]
@@ -44,7 +45,7 @@ def data() -> None:
 @click.option("--split", help="Only this split.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder for pictures of it.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-@click.option("--all", "everything", is_flag=True, help=f"Print all problems and warnings, not the first {SHOWN}.")
+@click.option("--all", "everything", is_flag=True, help=f"Name every clip, and print more than {SHOWN} findings.")
 @click.pass_context
 def check(
     context: click.Context, path: Path, split: str | None, output: Path | None, as_json: bool, everything: bool
@@ -244,15 +245,18 @@ def _print_report(report: Report, everything: bool) -> None:
         _print_findings(console.print, title, style, lines, everything)
 
 
-def _print_findings(show: Callable[..., None], title: str, style: str, lines: Sequence[str], everything: bool) -> None:
+def _print_findings(
+    show: Callable[..., None], title: str, style: str, found: Sequence[Finding], everything: bool
+) -> None:
     from rich.text import Text
 
-    show(Text(f"{title}: {len(lines) or 'none'}", f"bold {style}" if lines else "bold"))
-    shown = lines if everything else lines[:SHOWN]
-    for line in shown:
-        show(Text(f"  {line}"), soft_wrap=True)
-    if len(shown) < len(lines):
-        show(Text(f"  and {len(lines) - len(shown)} more (--all prints them)"))
+    show(Text(f"{title}: {len(found) or 'none'}", f"bold {style}" if found else "bold"))
+    for finding in found if everything else found[:SHOWN]:
+        show(Text(f"  {finding}"), soft_wrap=True)
+        if everything and len(finding.clips) > 1:
+            show(Text(f"    {', '.join(finding.clips)}", "dim"), soft_wrap=True)
+    if len(found) > SHOWN and not everything:
+        show(Text(f"  and {len(found) - SHOWN} more (--all prints them)"))
 
 
 def _print_import(imported: ImportedSet, splits: Mapping[str, Sequence[str]], output: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import among
 from mmn_edge.errors import CheckpointError, MmnEdgeError, UsageError
 from mmn_edge.model import presets
@@ -156,13 +157,21 @@ def quantize(
     split = split or ("train" if "train" in reading.splits(data) else None)
     kept = () if keep == "auto" else q.kept_sites(network, keep)
 
-    calibration = labelled_windows(data, split, calibration_clips, network.arch, identity, labels=False)
+    findings: list[str] = []
+    calibration = labelled_windows(
+        data, split, calibration_clips, network.arch, identity, labels=False, note=findings.append
+    )
+    terminal.warn(findings, data)
     click.echo(f"ranges from {_count(calibration)} clips of {data.name}" + (f":{split}" if split else ""), err=True)
     # All layers, so that the ones to keep can be chosen afterwards: ranges do not depend on what is kept.
     q.calibrate(q.quantize(network, ()), calibration, method=ranges)
     choice = None
     if measured:
-        evaluation = labelled_windows(data, eval_split or default_split(data), eval_clips, network.arch, identity)
+        further: list[str] = []
+        evaluation = labelled_windows(
+            data, eval_split or default_split(data), eval_clips, network.arch, identity, note=further.append
+        )
+        terminal.warn([finding for finding in further if finding not in findings], data)
         found, choice = _measure(network, evaluation, Budget(points=budget) if keep == "auto" else None)
         _print(found, choice)
         if report is not None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["output", "progress", "table"]
+__all__ = ["output", "progress", "table", "warn"]
+
+FINDINGS = 10
+"""Findings of a data set that a command prints which was not asked for them."""
 
 PIPE_WIDTH = 160
 """Columns of a table where standard output is no terminal."""
@@ -48,3 +54,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, words: int) -
     for row in rows:
         result.add_row(*map(escape, row))
     return result
+
+
+def warn(findings: Sequence[str], path: Path | None = None) -> None:
+    """Print what was found of a data set on standard error, the first ones of many.
+
+    Args:
+        findings: Sentences without a full stop.
+        path: The data set, whose check says more.
+    """
+    for finding in findings[:FINDINGS]:
+        click.echo(f"warning: {finding}", err=True)
+    if path is not None and len(findings) > FINDINGS:
+        click.echo(f"and {len(findings) - FINDINGS} more: mmn-edge data check {path}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import of_recipe_fields, of_recipes
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.skeleton.preprocess import STREAMS
@@ -138,8 +139,7 @@ def train(
                 f"{trainer.recipe.optim.epochs} epochs on {processes.device} -> {folder}",
                 err=True,
             )
-            for problem in _warnings(source):
-                click.echo(f"warning: {problem}", err=True)
+            terminal.warn([*source.findings, *_warnings(source)], None if data == SYNTHETIC else Path(data))
         best = _fit(trainer, resume)
         if processes.first:
             click.echo(f"best validation accuracy {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,19 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from mmn_edge.datasets.clip import ClipEntry, ClipSource
+from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, is_trained_on
+from mmn_edge.datasets.duplicates import leaks, pairs, twins
 from mmn_edge.datasets.facts import ClipFacts, facts_of, guess_layouts, guess_units
+from mmn_edge.datasets.findings import Finding, counted, grouped, some
+from mmn_edge.datasets.values import frame_findings, placeholder_labels, value_findings
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
 
-__all__ = ["ClassCount", "Lengths", "Report", "check"]
-
-ZEROS = 0.01
-"""Share of joints at exactly the origin from which on zeros probably stand for joints that were not seen."""
+__all__ = ["ClassCount", "Lengths", "Report", "check", "findings", "read_entries"]
 
 IMBALANCE = 10.0
-WILD = 20.0
-"""How many times the usual extent a clip must have to be pointed out."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +89,16 @@ class Report:
     imbalance: float | None
     missing: float | None
     missing_joints: dict[str, float]
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...]
+    problems: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
     facts: tuple[ClipFacts, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-ready values."""
+        """As JSON-ready values; ``clips_of`` has for every finding all clips that it is about."""
         values = {key: getattr(self, key) for key in self.__dataclass_fields__ if key != "facts"}
         values["lengths"] = asdict(self.lengths) if self.lengths else None
         values["classes"] = [asdict(entry) for entry in self.classes]
+        values["clips_of"] = {found: list(found.clips) for found in self.problems + self.warnings if found.clips}
         return values
 
 
@@ -119,25 +117,28 @@ def check(
     """
     entries = source.of_split(split)
     names = [split] if split is not None else list(source.splits)
-    facts, problems, warnings = _read(entries, progress)
-    broken = len(problems)
+    facts, broken = read_entries(entries, progress)
+    problems = [*grouped((name, str(error)) for name, error in broken)]
     if not entries:
-        problems.append(f"{source.path} holds no clips" + (f" in split {split}" if split else ""))
-    problems += [
-        f"split {name} names clip {clip}, which is not there" for name in names for clip in source.absent(name)
-    ]
-    problems += _mixtures(facts) + _names_and_splits(entries) + _leaks(facts)
+        problems.append(Finding(f"{source.path} holds no clips" + (f" in split {split}" if split else "")))
+    problems += grouped(
+        (clip, f"split {name} names clip {clip}, which is not there") for name in names for clip in source.absent(name)
+    )
+    problems += [*grouped(_mixtures(facts)), *grouped(_names_and_splits(entries)), *leaks(facts)]
     classes = _classes(source.class_names, facts, names)
-    if split is None:
-        warnings += _unlisted(source)
-    warnings += [*source.notes, *_class_warnings(classes, names), *_twins(facts)]
+    warnings = frame_findings(facts)
     shape = Counter(fact.shape[1:] for fact in facts).most_common(1)[0][0] if facts else None
     common = [fact for fact in facts if fact.shape[1:] == shape]
     named = sorted({fact.layout for fact in common if fact.layout})
     layout = named[0] if len(named) == 1 else None
     guess = guess_layouts(*shape) if shape and not named else ()
     missing = _missing(common, layout or (guess[0] if len(guess) == 1 else None))
-    warnings += _value_warnings(common, missing)
+    warnings += value_findings(common, missing)
+    for name in names:
+        if not is_trained_on(name):
+            warnings += placeholder_labels([fact for fact in facts if name in fact.entry.splits], name)
+    warnings += _unlisted(source) if split is None else []
+    warnings += [*map(Finding, source.notes), *_class_warnings(classes, names), *twins(facts)]
     counts = [entry.clips for entry in classes if entry.clips]
     frames = [fact.shape[0] for fact in facts]
     return Report(
@@ -145,7 +146,7 @@ def check(
         kind=source.kind,
         splits={name: sum(name in fact.entry.splits for fact in facts) for name in names},
         clips=len(facts),
-        broken=broken,
+        broken=len(broken),
         joints=shape[0] if shape else None,
         coordinates=shape[1] if shape else None,
         layout=layout,
@@ -162,36 +163,53 @@ def check(
     )
 
 
-def _read(
-    entries: Sequence[ClipEntry], progress: Callable[[int, int], None] | None
-) -> tuple[list[ClipFacts], list[str], list[str]]:
+def read_entries(
+    entries: Sequence[ClipEntry],
+    progress: Callable[[int, int], None] | None = None,
+    keep: Callable[[Clip], None] = lambda clip: None,
+) -> tuple[list[ClipFacts], list[tuple[str, DataError]]]:
+    """Read clips one by one: what is worth knowing of those that can be read, and why the others cannot.
+
+    Args:
+        entries: The clips.
+        progress: Called after every clip with how many are done and how many there are.
+        keep: Is given every clip that was read.
+    """
     facts: list[ClipFacts] = []
-    problems, warnings = [], []
+    broken: list[tuple[str, DataError]] = []
     for number, entry in enumerate(entries):
         try:
             clip = entry.read()
         except DataError as error:
-            problems.append(str(error))
+            broken.append((entry.name, error))
         else:
             facts.append(facts_of(entry, clip))
-            if entry.frames is not None and entry.frames != len(clip.keypoints):
-                warnings.append(
-                    f'clip {entry.name} has {len(clip.keypoints)} frames, and "total_frames" {entry.frames}'
-                )
+            keep(clip)
         if progress is not None:
             progress(number + 1, len(entries))
-    return facts, problems, warnings
+    return facts, broken
 
 
-def _mixtures(facts: Sequence[ClipFacts]) -> list[str]:
+def findings(facts: Sequence[ClipFacts]) -> list[Finding]:
+    """What everybody who uses these clips should know of them; :func:`check` says more."""
+    shape = Counter(fact.shape[1:] for fact in facts).most_common(1)[0][0] if facts else None
+    common = [fact for fact in facts if fact.shape[1:] == shape]
+    missing = _missing(common, next((fact.layout for fact in common if fact.layout), None))
+    return [*frame_findings(facts), *value_findings(common, missing), *twins(facts)]
+
+
+def _mixtures(facts: Sequence[ClipFacts]) -> list[tuple[str, str]]:
     """Clips that differ from most others in layout or (V, C)."""
     kinds = Counter((fact.shape[1:], fact.layout) for fact in facts)
     if len(kinds) < 2:
         return []
     ((shape, layout), _), *_ = kinds.most_common(1)
     return [
-        f"clip {fact.entry.name} has (V, C) = {fact.shape[1:]} in {_layout(fact.layout)}, and most clips have "
-        f"{shape} in {_layout(layout)}"
+        (
+            fact.entry.name,
+            f"clip {fact.entry.name} has (V, C) = {fact.shape[1:]} in {_layout(fact.layout)}, and most clips have "
+            f"{shape} in {_layout(layout)}",
+        )
         for fact in facts
         if (fact.shape[1:], fact.layout) != (shape, layout)
     ]
@@ -201,72 +219,28 @@ def _layout(name: str | None) -> str:
     return f"layout {name}" if name else "a layout that is not named"
 
 
-def _held_out_from(one: str, other: str) -> bool:
-    """Whether clips of one split must not be in the other: ``xsub_train`` and ``xsub_val``, not ``xview_val``."""
-    role = re.compile(r"train(ing)?|val(id(ation)?)?|test(ing)?|eval(uation)?", re.IGNORECASE)
-    first, second = role.search(one), role.search(other)
-    if first is None or second is None or role.sub("", one, count=1) != role.sub("", other, count=1):
-        return False
-    return first[0].lower().startswith("train") != second[0].lower().startswith("train")
-
-
-def _names_and_splits(entries: Sequence[ClipEntry]) -> list[str]:
+def _names_and_splits(entries: Sequence[ClipEntry]) -> list[tuple[str, str]]:
     problems = []
     members: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         twice = next((split for split in entry.splits if split in members[entry.name]), None)
         if twice is not None or (entry.name in members and not entry.splits):
-            problems.append(f"two clips{f' of split {twice}' if twice else ''} have the name {entry.name}")
+            problems.append(
+                (entry.name, f"two clips{f' of split {twice}' if twice else ''} have the name {entry.name}")
+            )
         members[entry.name] += entry.splits
     for name, splits in members.items():
-        for one, other in _pairs(splits):
-            problems.append(f"clip {name} is in split {one} and in split {other}: what is trained on is not held out")
+        for one, other in pairs(splits):
+            text = f"clip {name} is in split {one} and in split {other}: what is trained on is not held out"
+            problems.append((name, text))
     return problems
 
 
-def _leaks(facts: Sequence[ClipFacts]) -> list[str]:
-    """Identical clips under different names, one trained on and the other held out."""
-    problems = []
-    for group in _groups(facts):
-        places = {split: fact.entry.name for fact in group for split in fact.entry.splits}
-        for one, other in _pairs(list(places)):
-            if places[one] != places[other]:
-                problems.append(
-                    f"clips {places[one]} of split {one} and {places[other]} of split {other} are identical: what is "
-                    "trained on is not held out"
-                )
-    return problems
-
-
-def _twins(facts: Sequence[ClipFacts]) -> list[str]:
-    warnings = []
-    for group in _groups(facts):
-        if _pairs([split for fact in group for split in fact.entry.splits]):
-            continue  # a problem already
-        labels = sorted({fact.label for fact in group})
-        names = ", ".join(fact.entry.name for fact in group[:5]) + (", ..." if len(group) > 5 else "")
-        contrary = f" and have different labels ({', '.join(map(str, labels))})" if len(labels) > 1 else ""
-        warnings.append(f"clips {names} are identical{contrary}")
-    return warnings
-
-
-def _groups(facts: Sequence[ClipFacts]) -> list[list[ClipFacts]]:
-    groups: dict[bytes, list[ClipFacts]] = defaultdict(list)
-    for fact in facts:
-        groups[fact.digest].append(fact)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _pairs(splits: Sequence[str]) -> list[tuple[str, str]]:
-    names = list(dict.fromkeys(splits))
-    return [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if _held_out_from(a, b)]
-
-
-def _unlisted(source: ClipSource) -> list[str]:
+def _unlisted(source: ClipSource) -> list[Finding]:
     loose = [entry.name for entry in source.entries if not entry.splits]
     if not loose or not source.splits:
         return []
-    return [f"{_number(len(loose), 'clip', 'clips')} in no split, such as {loose[0]}"]
+    return counted(loose, "in no split")
 
 
 def _classes(
@@ -286,21 +260,23 @@ def _classes(
     )
 
 
-def _class_warnings(classes: Sequence[ClassCount], splits: Sequence[str]) -> list[str]:
+def _class_warnings(classes: Sequence[ClassCount], splits: Sequence[str]) -> list[Finding]:
     warnings = []
     empty = [entry.name for entry in classes if not entry.clips]
     if empty:
-        warnings.append(f"{_number(len(empty), 'class', 'classes')} without any clips: {_first(empty)}")
+        warnings.append(Finding(f"{_classes_in_words(empty)} without any clips: {some(empty)}"))
     for split in splits if len(splits) > 1 else ():
         lacking = [entry.name for entry in classes if entry.clips and not entry.splits[split]]
         if lacking:
-            text = _number(len(lacking), "class", "classes")
-            warnings.append(f"{text} without clips in split {split}, and with clips elsewhere: {_first(lacking)}")
+            number = _classes_in_words(lacking)
+            text = f"{number} without clips in split {split}, and with clips elsewhere: {some(lacking)}"
+            warnings.append(Finding(text))
     filled = [entry for entry in classes if entry.clips]
     if filled:
         most, least = max(filled, key=lambda e: e.clips), min(filled, key=lambda e: e.clips)
         if most.clips >= IMBALANCE * least.clips:
-            warnings.append(f"classes are uneven: {most.name} has {most.clips} clips and {least.name} {least.clips}")
+            text = f"classes are uneven: {most.name} has {most.clips} clips and {least.name} {least.clips}"
+            warnings.append(Finding(text))
     return warnings
 
 
@@ -312,43 +288,5 @@ def _missing(facts: Sequence[ClipFacts], layout: str | None) -> dict[str, float]
     return dict(zip(names, shares.tolist(), strict=True))
 
 
-def _value_warnings(facts: Sequence[ClipFacts], missing: dict[str, float]) -> list[str]:
-    if not facts:
-        return []
-    warnings = []
-    never = [name for name, share in missing.items() if share == 1]
-    if never:
-        warnings.append(f"{_number(len(never), 'joint', 'joints')} never seen in any clip: {_first(never)}")
-    still = [fact.entry.name for fact in facts if fact.shape[0] > 1 and fact.motion == 0]
-    if still:
-        warnings.append(f"{_number(len(still), 'clip', 'clips')} without any motion, such as {still[0]}")
-    sparse = [fact.entry.name for fact in facts if fact.missing.sum() > 0.5 * fact.shape[0] * fact.shape[1]]
-    if sparse:
-        warnings.append(
-            f"{_number(len(sparse), 'clip', 'clips')} with more than half of the joints missing, such as {sparse[0]}"
-        )
-    zeros = sum(fact.zeros for fact in facts) / sum(fact.shape[0] * fact.shape[1] for fact in facts)
-    if zeros > ZEROS:
-        warnings.append(
-            f"{zeros:.1%} of the joints lie at exactly the origin, which probably means that they were not seen: mark "
-            "them as NaN or with score 0, or the model learns the zeros"
-        )
-    usual = float(np.median([fact.extent for fact in facts]))
-    wild = [fact.entry.name for fact in facts if fact.extent > WILD * usual]
-    if wild:
-        warnings.append(
-            f"{_number(len(wild), 'clip', 'clips')} more than {WILD:g} times as large as usual, such as {wild[0]}: "
-            "look for stray coordinates"
-        )
-    low, high = np.min([fact.low for fact in facts], axis=0), np.max([fact.high for fact in facts], axis=0)
-    if len(low) == 3 and low[2] >= 0 and high[2] <= 1 and max(high[:2]) > 20:
-        warnings.append("the third coordinate is within 0..1 and the others are pixels: it is probably a score")
-    return warnings
-
-
-def _number(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+def _classes_in_words(names: Sequence[str]) -> str:
+    return "1 class" if len(names) == 1 else f"{len(names)} classes"

@@ -7,7 +7,8 @@ them all.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,22 @@ from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
 
-__all__ = ["Clip", "ClipEntry", "ClipSource", "class_index", "is_withheld", "make_clip", "withheld_note"]
+__all__ = [
+    "FARTHEST",
+    "Clip",
+    "ClipEntry",
+    "ClipSource",
+    "are_withheld",
+    "check_coordinates",
+    "class_index",
+    "is_trained_on",
+    "is_withheld",
+    "make_clip",
+    "withheld_note",
+]
+
+FARTHEST = 1e7
+"""No coordinate lies farther out, in pixels, millimetres or any other unit of a body before a camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +63,16 @@ class ClipEntry:
         name: The data set's name for it; the place, such as ``labels.csv, line 7``, where it has none.
         splits: The splits that hold it.
         read: Reads and validates it; raises :class:`DataError` with the file, the clip and what is wrong.
-        frames: How many frames the data set says that it has (``total_frames``), where it says so.
+        frames: How many frames the data set says that it has (``total_frames``), where it says so; those beyond it are
+            padding and not used, as in PYSKL and MMAction2.
+        stored: The shape of its keypoints as they are stored, where that is known before it is read.
     """
 
     name: str
     splits: tuple[str, ...]
     read: Callable[[], Clip]
     frames: int | None = None
+    stored: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,16 @@ def is_withheld(label: object) -> bool:
     return label is None or (isinstance(label, int | np.integer) and bool(label < 0))
 
 
+def is_trained_on(split: str) -> bool:
+    """Whether a split is one to train on by its name, such as ``train`` or ``xsub_train``."""
+    return re.search(r"(^|[\W_])train", split, re.IGNORECASE) is not None
+
+
+def are_withheld(labels: Sequence[object]) -> bool:
+    """Whether a split with these labels is one that is only submitted: most of them say nothing."""
+    return 2 * sum(map(is_withheld, labels)) > len(labels) or not labels
+
+
 def withheld_note(split: str) -> str:
     """What is said of a split without labels."""
     return f"the labels of split {split} are not here: its clips can only be submitted"
@@ -140,6 +169,7 @@ def make_clip(
     *,
     class_names: tuple[str, ...] | None = None,
     layout: str | None = None,
+    frames: int | None = None,
 ) -> Clip:
     """Validate what a data set says of one clip.
 
@@ -151,9 +181,10 @@ def make_clip(
         scores: Array-like ``(M, T, V)``, 0 for a joint not seen; or None.
         class_names: The classes, where they are known.
         layout: The layout of the keypoints, where it is known.
+        frames: How many of the frames are the clip's (``total_frames``); the rest is padding. None: all.
 
     Raises:
-        DataError: The label is no class; wrong shapes; no frames; infinite coordinates; nothing was ever seen.
+        DataError: The label is no class; wrong shapes; no frames; coordinates beyond any unit; nothing was ever seen.
         LayoutError: The layout is unknown, or has another number of joints.
     """
     points = _numbers(where, "keypoint", "(M, T, V, C)", keypoints)
@@ -162,27 +193,59 @@ def make_clip(
             f"{where} has keypoints of shape {points.shape}: they must be (M, T, V, C), persons, frames, joints and "
             "2 or 3 coordinates, none of them 0"
         )
-    points = points[0]
+    if frames is not None and frames < 1:
+        raise DataError(f'{where} has "total_frames" {frames}: a clip has at least one frame')
+    stored, points = points, points[0, :frames]
     if scores is not None:
         confidence = _numbers(where, "keypoint_score", "(M, T, V)", scores)
-        if confidence.ndim != 3 or confidence[:1].shape[1:] != points.shape[:2]:
+        if confidence.ndim != 3 or confidence[:1].shape[1:] != stored.shape[1:3]:
             raise DataError(
                 f"{where} has scores of another shape than its keypoints: {confidence.shape}, and the keypoints are "
-                f"(T, V, C) = {points.shape}"
+                f"(T, V, C) = {stored.shape[1:]}"
             )
-        points = np.where((confidence[0] > 0)[..., None], points, np.float32(np.nan))
-    infinite = np.argwhere(np.isinf(points))
-    if len(infinite):
-        frame, joint, _ = infinite[0]
-        raise DataError(
-            f"{where} is infinite in frame {frame}, joint {joint}: a joint that was not seen is NaN, or has score 0"
-        )
+        points = np.where((confidence[0, :frames] > 0)[..., None], points, np.float32(np.nan))
+    check_coordinates(where, points)
+    _check_somebody(where, points, stored[1:, :frames])
     if not np.isfinite(points).all(axis=-1).any():
         raise DataError(
             f"{where} holds no joint that was ever seen: remove it ('mmn-edge data check' lists all such clips)"
         )
     _check_layout(where, layout, points.shape[1])
     return Clip(name, _check_label(where, label, class_names), points, layout)
+
+
+def check_coordinates(where: str, keypoints: FloatArray) -> None:
+    """Refuse coordinates that no unit has: infinite ones, and numbers such as 1e30 where something was divided by 0.
+
+    Args:
+        where: How the error names the place.
+        keypoints: ``(T, V, C)``, NaN for a joint not seen.
+
+    Raises:
+        DataError: The first of them.
+    """
+    with np.errstate(invalid="ignore"):
+        wild = np.argwhere(np.abs(keypoints) > FARTHEST)
+    if len(wild):
+        frame, joint, axis = wild[0]
+        value = float(keypoints[frame, joint, axis])
+        what = "is infinite" if np.isinf(value) else f"has a coordinate of {value:.3g}"
+        raise DataError(
+            f"{where} {what} in frame {frame}, joint {joint}: a joint that was not seen is NaN, or has score 0"
+        )
+
+
+def _check_somebody(where: str, points: FloatArray, others: FloatArray) -> None:
+    """Refuse a person whose every keypoint is at the origin: an empty place among the persons."""
+    if np.nan_to_num(points).any() or not np.isfinite(points).any():
+        return
+    there = np.nan_to_num(others).any(axis=(1, 2, 3)).nonzero()[0]
+    hint = (
+        f"person {there[0] + 2} of {len(others) + 1} is there: put them first"
+        if len(there)
+        else "remove it ('mmn-edge data check' lists all such clips)"
+    )
+    raise DataError(f"{where} shows nobody: every keypoint is at the origin in every frame; {hint}")
 
 
 def _numbers(where: str, key: str, shape: str, values: Any) -> npt.NDArray[np.float32]:

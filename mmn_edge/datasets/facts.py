@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.datasets.clip import Clip, ClipEntry
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray
 
 __all__ = ["ClipFacts", "facts_of", "guess_layouts", "guess_units"]
 
@@ -30,6 +32,10 @@ class ClipFacts:
         motion: Mean distance that a joint moves from frame to frame, as a share of the clip's extent; 0 where nothing
             moves, or there is one frame.
         digest: Of the keypoints; equal for identical clips.
+        frames: Numbers that tell the frames apart in which anything was seen; equal for identical frames.
+        floating: How far the hands' roots lie from the body's wrists, as a share of the shoulders' width or the upper
+            arm, whichever is longer; the median over frames. None where the layout has no such joints, or they were
+            never seen together.
         layout: Its layout where the data set says it.
     """
 
@@ -42,6 +48,8 @@ class ClipFacts:
     high: npt.NDArray[np.float64]
     motion: float
     digest: bytes
+    frames: frozenset[int]
+    floating: float | None
     layout: str | None
 
     @property
@@ -70,10 +78,39 @@ def facts_of(entry: ClipEntry, clip: Clip) -> ClipFacts:
         high=high,
         motion=float(moved.mean()) / extent if moved.size and extent else 0.0,
         digest=hashlib.sha256(repr(points.shape).encode() + np.ascontiguousarray(points).tobytes()).digest(),
+        frames=frozenset(
+            hash(frame.tobytes()) for frame, any_seen in zip(points, seen.any(axis=1), strict=True) if any_seen
+        ),
+        floating=_floating(points, clip.layout or _only_layout(joints, channels)),
         layout=clip.layout,
     )
 
 
+def _only_layout(joints: int, channels: int) -> str | None:
+    fitting = guess_layouts(joints, channels)
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _floating(points: FloatArray, layout: str | None) -> float | None:
+    """The median of the distances of hand and wrist, in widths of the body; see :class:`ClipFacts`."""
+    names = layouts.get(layout).joints if layout else ()
+    needed = [f"{side}_{joint}" for side in ("left", "right") for joint in ("hand_root", "wrist", "elbow", "shoulder")]
+    if len(names) != points.shape[1] or not set(needed) <= set(names):
+        return None
+    place = {joint: points[:, names.index(joint), :2].astype(np.float64) for joint in needed}
+    shoulders = np.linalg.norm(place["left_shoulder"] - place["right_shoulder"], axis=-1)
+    found = []
+    for side in ("left", "right"):
+        arm = np.linalg.norm(place[f"{side}_shoulder"] - place[f"{side}_elbow"], axis=-1)
+        width = np.fmax(shoulders, arm)
+        apart = np.linalg.norm(place[f"{side}_hand_root"] - place[f"{side}_wrist"], axis=-1)
+        found.append(apart[width > 0] / width[width > 0])
+    ratios = np.concatenate(found)
+    ratios = ratios[np.isfinite(ratios)]
+    return float(np.median(ratios)) if ratios.size else None
+
+
+@lru_cache
 def guess_layouts(joints: int, channels: int) -> tuple[str, ...]:
     """The known layouts with V joints; those with C coordinates where there are any."""
     fitting = [layout for layout in map(layouts.get, layouts.names()) if layout.num_joints == joints]

@@ -5,11 +5,16 @@ The formats are documented in ``docs/data.md``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource
+from mmn_edge.datasets.check import findings, read_entries
+from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, is_trained_on
+from mmn_edge.datasets.facts import ClipFacts
+from mmn_edge.datasets.findings import Finding, grouped
 from mmn_edge.datasets.formats import annotation_files, folder
+from mmn_edge.datasets.values import placeholder_labels
 from mmn_edge.errors import DataError, LayoutError
 
 __all__ = ["Clip", "ClipEntry", "ClipSet", "ClipSource", "open_source", "read_clips", "splits"]
@@ -23,11 +28,15 @@ class ClipSet:
         clips: The clips in the data set's order.
         class_names: Names of the classes where the data set holds them.
         layout: Name of the skeleton layout where the data set says it.
+        facts: What is known of each clip, in the same order.
+        findings: What everybody who uses them should know: clips that were left out, and what is odd about the others.
     """
 
     clips: tuple[Clip, ...]
     class_names: tuple[str, ...] | None
     layout: str | None = None
+    facts: tuple[ClipFacts, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -56,27 +65,42 @@ def splits(path: Path) -> tuple[str, ...]:
     return annotation_files.pairs(path) if _holds_pairs(path) else tuple(open_source(path).splits)
 
 
-def read_clips(path: Path, split: str | None = None) -> ClipSet:
+def read_clips(path: Path, split: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> ClipSet:
     """Read the clips of one split.
 
     Args:
         path: What :func:`open_source` opens.
         split: The split's name; where None, all clips, or the authors' validation split.
+        progress: Called after every clip with how many are done and how many there are.
+
+    A clip that is broken (a label that is no class, no frames, infinite coordinates, nothing ever seen) or absent is
+    left out, and named among the findings; where half of the clips are, there is something wrong with all of them.
 
     Raises:
-        DataError: Missing or broken files, an unknown split, a label that is no class, clips without frames or with
-            differing joints, infinite coordinates, or a clip in which nothing was ever seen.
+        DataError: Missing or broken files, an unknown split, differing joints, or half of the clips broken.
         LayoutError: Clips in different layouts, or in one that is unknown.
     """
     if split is None and _holds_pairs(path):
         split = "val"
     source = open_source(path, split)
     entries = source.of_split(split)
-    if split is not None and (absent := source.absent(split)):
-        raise DataError(f"{path}: split {split} names {len(absent)} clips that are not there, the first is {absent[0]}")
-    if not entries:
+    absent = source.absent(split) if split is not None else ()
+    if not entries and not absent:
         raise DataError(f"{path} holds no clips" + (f" in split {split}" if split else ""))
-    clips = tuple(entry.read() for entry in entries)
+    read: list[Clip] = []
+    facts, broken = read_entries(entries, progress, read.append)
+    total = len(entries) + len(absent)
+    if 2 * len(absent) >= total:
+        raise DataError(f"{path}: split {split} names {len(absent)} clips that are not there, the first is {absent[0]}")
+    if 2 * (len(broken) + len(absent)) >= total:
+        first_error = broken[0][1]
+        if total == 1:
+            raise first_error
+        raise type(first_error)(
+            f"{len(broken)} of {len(entries)} clips cannot be used, the first: {first_error} "
+            f"('mmn-edge data check {path}' lists them all)"
+        )
+    clips = tuple(read)
     first = clips[0]
     for clip in clips:
         if clip.layout != first.layout:
@@ -89,7 +113,12 @@ def read_clips(path: Path, split: str | None = None) -> ClipSet:
                 f"{path} mixes layouts: clip {first.name} has (V, C) = {first.keypoints.shape[1:]} and clip "
                 f"{clip.name} has {clip.keypoints.shape[1:]}"
             )
-    return ClipSet(clips, source.class_names, first.layout)
+    left_out = [(name, f"{error}: left out") for name, error in broken]
+    left_out += [(name, f"split {split} names clip {name}, which is not there: left out") for name in absent]
+    found = [*grouped(left_out), *findings(facts)]
+    if split is None or not is_trained_on(split):
+        found += placeholder_labels(facts, split)
+    return ClipSet(clips, source.class_names, first.layout, tuple(facts), tuple(found))
 
 
 def _holds_pairs(path: Path) -> bool:

@@ -66,7 +66,7 @@ class Windows:
             DataError: Classes that the model does not know.
             LayoutError: Joints that do not fit the model.
         """
-        notes: list[str] = []
+        notes = [f"{finding}." for finding in data.findings]
         targets, labels = testset.align(data, model.labels, notes.append)
         bones = model.preprocessing.bones
         clips = testset.fitted_keypoints(data, model.architecture, model.layout, bones, notes.append)

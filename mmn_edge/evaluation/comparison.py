@@ -46,6 +46,9 @@ class Comparison:
     _fit_targets: Indices | None = None
 
     def __post_init__(self) -> None:
+        for clips in (self.clips, self.fit_clips):
+            for finding in clips.findings if clips is not None else ():
+                self._note(f"{finding}.")
         if self.clips.split is not None and testset.is_trained_on(self.clips.split):
             self._note(
                 f"The split is called {self.clips.split}: a model that was trained on it looks better than it is."

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mmn_edge.datasets import reading as clip_files
-from mmn_edge.datasets.clip import Clip, is_withheld, make_clip
+from mmn_edge.datasets.clip import Clip, are_withheld, is_trained_on, make_clip
+from mmn_edge.datasets.formats.annotation_files import total_frames
 from mmn_edge.datasets.formats.pickles import load_pickle
 from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.evaluation.metrics import Indices
@@ -47,6 +48,7 @@ class EvaluationSet:
         class_names: The data set's names of its classes; None where it holds none.
         layout: Name of the clips' layout; None where nobody said it.
         labelled: Whether the labels mean anything.
+        findings: Clips that were left out, and what is odd about the others.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class EvaluationSet:
     class_names: tuple[str, ...] | None
     layout: str | None
     labelled: bool = True
+    findings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -89,11 +92,6 @@ def default_split(path: Path) -> str | None:
     return None
 
 
-def is_trained_on(split: str) -> bool:
-    """Whether a split is one to train on by its name, such as ``train`` or ``xsub_train``."""
-    return re.search(r"(^|[\W_])train", split, re.IGNORECASE) is not None
-
-
 def read(path: Path, split: str | None, *, layout: str | None = None) -> EvaluationSet:
     """Read the labelled clips of one split.
 
@@ -107,7 +105,8 @@ def read(path: Path, split: str | None, *, layout: str | None = None) -> Evaluat
         LayoutError: The data set says that its layout is another one.
     """
     content = clip_files.read_clips(path, split)
-    return EvaluationSet(path, split, content.clips, content.class_names, _layout(path, content.layout, layout))
+    layout = _layout(path, content.layout, layout)
+    return EvaluationSet(path, split, content.clips, content.class_names, layout, findings=content.findings)
 
 
 def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None) -> EvaluationSet | None:
@@ -131,23 +130,26 @@ def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         return None
     listed, names = entries, names.get(split) if isinstance(names, dict) else None
-    if path.is_dir() and (label_file := path / f"{split}_label.pkl").is_file():
-        listed = load_pickle(label_file)
-        if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-            return None
-        names = [entry.get("file_name") for entry in listed]
+    if path.is_dir():  # there the label file alone says what clips are
+        listed, label_file = [], path / f"{split}_label.pkl"
+        if label_file.is_file():
+            listed = load_pickle(label_file)
+            if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+                return None
+            names = [entry.get("file_name") for entry in listed]
     by_name = {str(entry.get("frame_dir")): entry for entry in entries}
     wanted = list(by_name) if names is None else [str(name) for name in names]
     if not path.is_dir() and names is not None:
         listed = [by_name[name] for name in wanted if name in by_name]
-    if not entries or not all(is_withheld(entry.get("label")) for entry in listed):
+    if not entries or not are_withheld([entry.get("label") for entry in listed]):
         return None
     if absent := [name for name in wanted if name not in by_name]:
         raise DataError(f"{file} lacks {len(absent)} clips of split {split}, the first is {absent[0]}")
     clips = []
     for name in wanted:
         scores = None if path.is_dir() else by_name[name].get("keypoint_score")  # the authors' are not used
-        clips.append(make_clip(f"{file}: clip {name}", name, 0, by_name[name].get("keypoint"), scores))
+        points, frames = by_name[name].get("keypoint"), total_frames(by_name[name])
+        clips.append(make_clip(f"{file}: clip {name}", name, 0, points, scores, frames=frames))
     return EvaluationSet(path, split, tuple(clips), None, _layout(path, content.get("layout"), layout), labelled=False)
 
 

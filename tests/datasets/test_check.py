@@ -109,6 +109,10 @@ def test_identical_clips_of_one_split(tmp_path: Path) -> None:
     found = run(tmp_path, [entry("a", 0, seed=1), entry("b", 1, seed=1), entry("c", 0)])
     assert found.problems == ()
     assert found.warnings == ("clips a, b are identical and have different labels (0, 1)",)
+    entries = [entry(name, 0, seed=seed) for name, seed in zip("abcde", (1, 1, 2, 2, 2), strict=True)]
+    found = run(tmp_path, entries)
+    assert found.warnings == ("5 clips come more than once, in 2 groups; the first: clips a, b are identical",)
+    assert found.warnings[0].clips == tuple("abcde")
 
 
 def test_names_that_splits_and_clips_do_not_share(tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_what_is_odd_about_values(tmp_path: Path) -> None:
     found = run(tmp_path, [still, wild, sparse, zeros, short])
     text = "\n".join(found.warnings)
     for part in (
-        'clip short has 4 frames, and "total_frames" 9',
+        '1 clip with fewer frames than "total_frames" says, such as short (keypoint (1, 4, 22, 2), "total_frames" 9)',
         "1 clip without any motion, such as still",
         "1 clip with more than half of the joints missing, such as sparse",
         "of the joints lie at exactly the origin",
@@ -183,7 +187,7 @@ def test_classes_that_are_empty_or_uneven(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "clips", "problems", "units"),
-    [("jhmdb14_split1", 609, 0, "normalised around a centre"), ("nw_ucla", 1484, 95, "metres")],
+    [("jhmdb14_split1", 609, 0, "normalised around a centre"), ("nw_ucla", 1484, 1, "metres")],
 )
 def test_real_data_sets(shared: Path, name: str, clips: int, problems: int, units: str) -> None:
     path = shared / "data" / f"{name}.pkl"
@@ -191,4 +195,55 @@ def test_real_data_sets(shared: Path, name: str, clips: int, problems: int, unit
         pytest.skip(f"the data set {path} is not here")
     found = check(open_source(path))
     assert (found.clips, found.broken, len(found.problems), found.units) == (clips, 0, problems, units)
-    assert all("are identical: what is trained on is not held out" in line for line in found.problems)
+    for problem in found.problems:
+        assert problem.startswith("95 clips of split test are identical to clips of split train, such as ")
+        assert len(problem.clips) == 95
+
+
+def test_findings_that_are_alike_are_one(tmp_path: Path) -> None:
+    long = [entry(f"S{n:03}", n % 4, frames=4 + n, total_frames=2) for n in range(24)]
+    long[3]["keypoint"][:, :, 10:] = 0
+    broken = [entry(f"B{n}", 0, keypoint=np.ones((1, 0, 22, 2))) for n in range(5)]
+    found = run(tmp_path, long + broken)
+    assert len(found.problems) == 1
+    assert found.problems[0].startswith("5 clips alike, the first: ")
+    assert found.problems[0].clips == tuple(f"B{n}" for n in range(5))
+    text = '24 clips with more frames than "total_frames" says: those beyond it are taken for padding and not used'
+    assert found.warnings[0] == f'{text}, such as S000 (keypoint (1, 4, 22, 2), "total_frames" 2)'
+    assert "exactly the origin" in found.warnings[1]
+    values = json.loads(json.dumps(found.to_dict()))
+    assert values["clips_of"][found.problems[0]] == [f"B{n}" for n in range(5)]
+
+
+def test_clips_cut_from_one_recording(tmp_path: Path) -> None:
+    recording = np.random.default_rng(3).uniform(50, 400, (1, 40, 22, 2)).astype(np.float32)
+    entries = [entry("a", keypoint=recording[:, :20], total_frames=20)]
+    entries += [entry("b", keypoint=recording[:, 15:35], total_frames=20)]
+    entries += [entry("c", keypoint=recording[:, 38:], total_frames=2), entry("d", frames=20)]
+    found = split_sets(tmp_path, entries, {"train": ["a"], "val": ["b", "c", "d"]})
+    assert found.problems == (
+        "1 clip of split val shares frames with clips of split train, such as b and a (5 frames): cut from one "
+        "recording, so that what is trained on is not held out",
+    )
+
+
+def test_axes_in_another_order_and_labels_that_are_placeholders(tmp_path: Path) -> None:
+    entries = [entry(f"c{n}", n % 2, frames=8) for n in range(20)]
+    for values in entries:
+        values["keypoint"] = values["keypoint"].transpose(1, 0, 2, 3)
+    entries += [entry(f"t{n}", 0) for n in range(12)]
+    splits = {"train": [f"c{n}" for n in range(20)], "test": [f"t{n}" for n in range(12)]}
+    found = split_sets(tmp_path, entries, splits)
+    assert found.warnings[0].startswith("20 clips probably with axes in another order, for ")
+    assert any(
+        line.startswith("all 12 clips of split test have label 0: if that is a placeholder") for line in found.warnings
+    )
+
+
+def test_hands_that_are_in_other_units_than_the_body(tmp_path: Path) -> None:
+    pose = np.array(layouts.get("ma52").pose, np.float32)[None, None] * 400
+    frames = pose + np.random.default_rng(0).normal(0, 1, (1, 12, 44, 2)).astype(np.float32)
+    far = frames.copy()
+    far[:, :, 32:] += 900
+    assert not any("widths of the body" in line for line in run(tmp_path, [entry("a", keypoint=frames)]).warnings)
+    assert "widths of the body away" in run(tmp_path, [entry("a", keypoint=far)]).warnings[1]

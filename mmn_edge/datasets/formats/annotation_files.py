@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, is_withheld, make_clip, withheld_note
+from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, are_withheld, make_clip, withheld_note
 from mmn_edge.datasets.formats.pickles import load_pickle
 from mmn_edge.errors import DataError
 
-__all__ = ["PAIRS", "open_pairs", "open_pickle", "pairs"]
+__all__ = ["PAIRS", "open_pairs", "open_pickle", "pairs", "total_frames"]
 
 PAIRS = "label/data pairs in the authors' format"
 
@@ -56,7 +56,7 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
         for clip, label in labels:
             if clip in data:
                 read = partial(_read_pair, path / f"{name}_data.pkl", clip, data[clip], label)
-                entries.append(ClipEntry(clip, (name,), read, _frames(data[clip])))
+                entries.append(ClipEntry(clip, (name,), read, total_frames(data[clip]), _stored(data[clip])))
         unlabelled = set(data) - set(listed[name])
         if unlabelled:
             notes.append(
@@ -67,12 +67,14 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
 
 
 def _holds_no_labels(path: Path) -> bool:
-    """Whether a label file is absent, or names clips without saying what they are."""
+    """Whether a label file is absent, or names clips without saying what most of them are."""
     if not path.exists():
         return True
     labels = load_pickle(path)
-    return isinstance(labels, list) and all(
-        isinstance(entry, dict) and "file_name" in entry and is_withheld(entry.get("label")) for entry in labels
+    return (
+        isinstance(labels, list)
+        and all(isinstance(entry, dict) and "file_name" in entry for entry in labels)
+        and are_withheld([entry.get("label") for entry in labels])
     )
 
 
@@ -97,7 +99,7 @@ def _pair(path: Path, split: str) -> tuple[dict[str, dict[str, Any]], list[tuple
 
 
 def _read_pair(path: Path, name: str, entry: dict[str, Any], label: Any) -> Clip:
-    return make_clip(f"{path}: clip {name}", name, label, entry.get("keypoint"))
+    return make_clip(f"{path}: clip {name}", name, label, entry.get("keypoint"), frames=total_frames(entry))
 
 
 def open_pickle(path: Path) -> ClipSource:
@@ -136,7 +138,7 @@ def open_pickle(path: Path) -> ClipSource:
         if name in member and not named_by:
             continue
         read = partial(_read_annotation, path, name, entry, classes, layout)
-        entries.append(ClipEntry(name, named_by, read, _frames(entry)))
+        entries.append(ClipEntry(name, named_by, read, total_frames(entry), _stored(entry)))
     labelled = {split: names for split, names in listed.items() if split not in withheld}
     unlabelled = tuple(split for split in listed if split in withheld)
     notes = tuple(map(withheld_note, unlabelled))
@@ -144,12 +146,12 @@ def open_pickle(path: Path) -> ClipSource:
 
 
 def _withheld(listed: dict[str, tuple[str, ...]], entries: Sequence[dict[str, Any]]) -> set[str]:
-    """The splits of which no clip has a label, where others have some."""
+    """The splits of which most clips have no label, where others have some; a stray one does not make them labelled."""
     labels = {str(entry.get("frame_dir")): entry.get("label") for entry in entries}
     withheld = {
         split
         for split, names in listed.items()
-        if labels.keys() & names and all(is_withheld(labels[name]) for name in names if name in labels)
+        if labels.keys() & names and are_withheld([labels[name] for name in names if name in labels])
     }
     return withheld if len(withheld) < len(listed) else set()
 
@@ -165,12 +167,19 @@ def _read_annotation(
         entry.get("keypoint_score"),
         class_names=classes,
         layout=layout,
+        frames=total_frames(entry),
     )
 
 
-def _frames(entry: dict[str, Any]) -> int | None:
+def _stored(entry: dict[str, Any]) -> tuple[int, ...] | None:
+    keypoint = entry.get("keypoint")
+    return keypoint.shape if isinstance(keypoint, np.ndarray) else None
+
+
+def total_frames(entry: dict[str, Any]) -> int | None:
+    """How many frames an annotation says that its clip has; those beyond are padding, as in PYSKL and MMAction2."""
     frames = entry.get("total_frames")
-    return int(frames) if isinstance(frames, int | np.integer) else None
+    return int(frames) if isinstance(frames, int | np.integer) and not isinstance(frames, bool) else None
 
 
 def _splits(path: Path, values: Any) -> dict[str, tuple[str, ...]]:

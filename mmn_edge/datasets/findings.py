@@ -1,0 +1,56 @@
+"""What is found of clips, said once for all that are alike: 95 lines of one kind must not hide the one of another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+__all__ = ["Finding", "counted", "grouped", "some"]
+
+SHOWN_NAMES = 10
+"""Names that a sentence lists."""
+
+
+class Finding(str):
+    """One thing that was found: a sentence without a full stop, which names the first clip where it is about clips.
+
+    Attributes:
+        clips: All clips that it is about.
+    """
+
+    clips: tuple[str, ...]
+
+    def __new__(cls, text: str, clips: Iterable[str] = ()) -> Finding:
+        """A sentence about ``clips``."""
+        finding = super().__new__(cls, text)
+        finding.clips = tuple(clips)
+        return finding
+
+
+def grouped(found: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
+    """Sentences about one clip each, ``(clip, sentence)``: those that differ in names and numbers only become one."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for clip, text in found:
+        plain = text.replace(clip, "<clip>") if clip else text
+        groups.setdefault(re.sub(r"\d[\d.,]*", "#", plain), []).append((clip, text))
+    return tuple(
+        Finding(
+            group[0][1] if len(group) == 1 else f"{len(group)} clips alike, the first: {group[0][1]}",
+            tuple(clip for clip, _ in group),
+        )
+        for group in groups.values()
+    )
+
+
+def counted(clips: Sequence[str], what: str, detail: str = "") -> list[Finding]:
+    """``3 clips {what}, such as a{detail}``; nothing where there are no clips."""
+    if not clips:
+        return []
+    number = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
+    return [Finding(f"{number} {what}, such as {clips[0]}{detail}", tuple(clips))]
+
+
+def some(names: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

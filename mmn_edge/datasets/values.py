@@ -1,0 +1,113 @@
+"""What is odd about the numbers of clips: frames, axes, units, joints that cannot have been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mmn_edge.clip_facts import ClipFacts
+from mmn_edge.datasets.findings import Finding, counted, some
+
+__all__ = ["frame_findings", "placeholder_labels", "value_findings"]
+
+ZEROS = 0.01
+"""Share of joints at exactly the origin from which on zeros probably stand for joints that were not seen."""
+
+WILD = 20.0
+"""How many times the usual extent a clip must have to be pointed out."""
+
+FLOATING = 1.0
+"""Widths of the body between hand and wrist, in the median of the clips; the ISL recordings have 0.1, their worst clip
+0.55."""
+
+PLACEHOLDERS = 10
+"""Clips of one split that share one label before it is taken for a placeholder."""
+
+
+def frame_findings(facts: Sequence[ClipFacts]) -> list[Finding]:
+    """Clips that are longer or shorter than they say, or have their axes in another order."""
+    swapped, beyond, fewer = [], [], []
+    for fact in facts:
+        said, stored = fact.entry.frames, fact.entry.stored
+        if said is None or stored is None or len(stored) != 4:
+            continue
+        if stored[1] < said == stored[0]:
+            swapped.append(fact)
+        elif stored[1] > said:
+            beyond.append(fact)
+        elif stored[1] < said:
+            fewer.append(fact)
+    found = []
+    for chosen, what in (
+        (
+            swapped,
+            'probably with axes in another order, for "total_frames" counts the first one: keypoint must be '
+            "(M, T, V, C), persons first",
+        ),
+        (beyond, 'with more frames than "total_frames" says: those beyond it are taken for padding and not used'),
+        (fewer, 'with fewer frames than "total_frames" says'),
+    ):
+        if chosen:
+            entry = chosen[0].entry
+            detail = f' (keypoint {entry.stored}, "total_frames" {entry.frames})'
+            found += counted([fact.entry.name for fact in chosen], what, detail)
+    return found
+
+
+def placeholder_labels(facts: Sequence[ClipFacts], split: str | None) -> list[Finding]:
+    """A split to measure on whose clips all have one label."""
+    labels = {fact.label for fact in facts}
+    if len(facts) < PLACEHOLDERS or len(labels) > 1:
+        return []
+    where = f"of split {split} " if split else ""
+    return [
+        Finding(
+            f"all {len(facts)} clips {where}have label {labels.pop()}: if that is a placeholder for labels that were "
+            "withheld, an accuracy on them means nothing",
+            tuple(fact.entry.name for fact in facts),
+        )
+    ]
+
+
+def value_findings(facts: Sequence[ClipFacts], missing: Mapping[str, float]) -> list[Finding]:
+    """What is odd about coordinates, the gravest first.
+
+    Args:
+        facts: Clips of one (V, C).
+        missing: By joint the share of frames in which it was not seen.
+    """
+    if not facts:
+        return []
+    found = []
+    floating = [fact.floating for fact in facts if fact.floating is not None]
+    if floating and float(np.median(floating)) > FLOATING:
+        found.append(
+            Finding(
+                f"the hands lie {np.median(floating):.1f} widths of the body away from the wrists: hands and body are "
+                "probably in different units (pixels, fractions of the image, metres)"
+            )
+        )
+    zeros = sum(fact.zeros for fact in facts) / sum(fact.shape[0] * fact.shape[1] for fact in facts)
+    if zeros > ZEROS:
+        found.append(
+            Finding(
+                f"{zeros:.1%} of the joints lie at exactly the origin, which probably means that they were not seen: "
+                "mark them as NaN or with score 0, or the model learns the zeros"
+            )
+        )
+    low, high = np.min([fact.low for fact in facts], axis=0), np.max([fact.high for fact in facts], axis=0)
+    if len(low) == 3 and low[2] >= 0 and high[2] <= 1 and max(high[:2]) > 20:
+        found.append(Finding("the third coordinate is within 0..1 and the others are pixels: it is probably a score"))
+    usual = float(np.median([fact.extent for fact in facts]))
+    wild = [fact.entry.name for fact in facts if fact.extent > WILD * usual]
+    found += counted(wild, f"more than {WILD:g} times as large as usual", ": look for stray coordinates")
+    never = [name for name, share in missing.items() if share == 1]
+    if never:
+        found.append(
+            Finding(f"{len(never)} {'joint' if len(never) == 1 else 'joints'} never seen in any clip: {some(never)}")
+        )
+    still = [fact.entry.name for fact in facts if fact.shape[0] > 1 and fact.motion == 0]
+    found += counted(still, "without any motion")
+    sparse = [fact.entry.name for fact in facts if fact.missing.sum() > 0.5 * fact.shape[0] * fact.shape[1]]
+    return found + counted(sparse, "with more than half of the joints missing")
