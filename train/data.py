@@ -80,8 +80,9 @@ class AnnotatedData:
     def __init__(self, path: Path, layout: layouts.Layout, names: Labels | None, train: str, validation: str) -> None:
         training_set = clip_files.read_clips(path, train)
         validation_set = clip_files.read_clips(path, validation)
-        self.findings = tuple(dict.fromkeys((*training_set.findings, *validation_set.findings)))
-        self.findings += _on_both_sides(training_set, validation_set, train, validation)
+        findings = (*training_set.findings, *validation_set.findings)
+        findings += _on_both_sides(training_set, validation_set, train, validation)
+        self.findings: tuple[str, ...] = tuple(dict.fromkeys(findings))
         for found in {training_set.layout, validation_set.layout} - {None, layout.name}:
             raise DataError(
                 f"{path} is in layout {found}, and the recipe is for {layout.name}: choose another recipe, or bring "
@@ -248,8 +249,8 @@ def _numbered(path: Path, split: str, found: clip_files.ClipSet, names: Labels) 
 
 def _on_both_sides(
     training: clip_files.ClipSet, held_out: clip_files.ClipSet, train: str, validation: str
-) -> tuple[str, ...]:
-    """What makes the accuracy of an epoch too good: clips trained on that are validated on, or share frames with those."""
+) -> tuple[Finding, ...]:
+    """Clips that are validated on and trained on as well, whole or in part."""
     taken = {fact.entry.name: fact.digest for fact in training.facts}
     same = [fact.entry.name for fact in held_out.facts if taken.get(fact.entry.name) == fact.digest]
     text = f"of split {validation} in split {train} too, so that the validation accuracy says nothing of new clips"

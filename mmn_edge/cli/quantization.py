@@ -168,9 +168,8 @@ def quantize(
     choice = None
     if measured:
         further: list[str] = []
-        evaluation = labelled_windows(
-            data, eval_split or default_split(data), eval_clips, network.arch, identity, note=further.append
-        )
+        judged = eval_split or default_split(data)
+        evaluation = labelled_windows(data, judged, eval_clips, network.arch, identity, note=further.append)
         terminal.warn([finding for finding in further if finding not in findings], data)
         found, choice = _measure(network, evaluation, Budget(points=budget) if keep == "auto" else None)
         _print(found, choice)

@@ -66,6 +66,7 @@ class ClipEntry:
         frames: How many frames the data set says that it has (``total_frames``), where it says so; those beyond it are
             padding and not used, as in PYSKL and MMAction2.
         stored: The shape of its keypoints as they are stored, where that is known before it is read.
+        empty_padding: Whether all that lies beyond ``frames`` is at exactly the origin.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ClipEntry:
     read: Callable[[], Clip]
     frames: int | None = None
     stored: tuple[int, ...] | None = None
+    empty_padding: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,10 @@ def grouped(found: Iterable[tuple[str, str]]) -> tuple[Finding, ...]:
     """Sentences about one clip each, ``(clip, sentence)``: those that differ in names and numbers only become one."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for clip, text in found:
-        plain = text.replace(clip, "<clip>") if clip else text
-        groups.setdefault(re.sub(r"\d[\d.,]*", "#", plain), []).append((clip, text))
+        plain, name = (re.sub(r"\d[\d.,]*", "#", part) for part in (text, clip))
+        if name:
+            plain = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "<clip>", plain)
+        groups.setdefault(plain, []).append((clip, text))
     return tuple(
         Finding(
             group[0][1] if len(group) == 1 else f"{len(group)} clips alike, the first: {group[0][1]}",

@@ -27,7 +27,7 @@ PLACEHOLDERS = 10
 
 def frame_findings(facts: Sequence[ClipFacts]) -> list[Finding]:
     """Clips that are longer or shorter than they say, or have their axes in another order."""
-    swapped, beyond, fewer = [], [], []
+    swapped, padded, beyond, fewer = [], [], [], []
     for fact in facts:
         said, stored = fact.entry.frames, fact.entry.stored
         if said is None or stored is None or len(stored) != 4:
@@ -35,7 +35,7 @@ def frame_findings(facts: Sequence[ClipFacts]) -> list[Finding]:
         if stored[1] < said == stored[0]:
             swapped.append(fact)
         elif stored[1] > said:
-            beyond.append(fact)
+            (padded if fact.entry.empty_padding else beyond).append(fact)
         elif stored[1] < said:
             fewer.append(fact)
     found = []
@@ -46,6 +46,11 @@ def frame_findings(facts: Sequence[ClipFacts]) -> list[Finding]:
             "(M, T, V, C), persons first",
         ),
         (beyond, 'with more frames than "total_frames" says: those beyond it are taken for padding and not used'),
+        (
+            padded,
+            'with more frames than "total_frames" says: in those beyond it all joints lie at exactly the origin; they '
+            "are padding and not used",
+        ),
         (fewer, 'with fewer frames than "total_frames" says'),
     ):
         if chosen:

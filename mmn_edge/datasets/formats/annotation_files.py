@@ -56,7 +56,7 @@ def open_pairs(path: Path, split: str | None = None) -> ClipSource:
         for clip, label in labels:
             if clip in data:
                 read = partial(_read_pair, path / f"{name}_data.pkl", clip, data[clip], label)
-                entries.append(ClipEntry(clip, (name,), read, total_frames(data[clip]), _stored(data[clip])))
+                entries.append(ClipEntry(clip, (name,), read, *_extent(data[clip])))
         unlabelled = set(data) - set(listed[name])
         if unlabelled:
             notes.append(
@@ -138,7 +138,7 @@ def open_pickle(path: Path) -> ClipSource:
         if name in member and not named_by:
             continue
         read = partial(_read_annotation, path, name, entry, classes, layout)
-        entries.append(ClipEntry(name, named_by, read, total_frames(entry), _stored(entry)))
+        entries.append(ClipEntry(name, named_by, read, *_extent(entry)))
     labelled = {split: names for split, names in listed.items() if split not in withheld}
     unlabelled = tuple(split for split in listed if split in withheld)
     notes = tuple(map(withheld_note, unlabelled))
@@ -171,9 +171,13 @@ def _read_annotation(
     )
 
 
-def _stored(entry: dict[str, Any]) -> tuple[int, ...] | None:
-    keypoint = entry.get("keypoint")
-    return keypoint.shape if isinstance(keypoint, np.ndarray) else None
+def _extent(entry: dict[str, Any]) -> tuple[int | None, tuple[int, ...] | None, bool]:
+    """The last fields of a :class:`ClipEntry`: how long it says that it is, how it is stored, and what lies beyond."""
+    frames, keypoint = total_frames(entry), entry.get("keypoint")
+    if not isinstance(keypoint, np.ndarray):
+        return frames, None, False
+    beyond = keypoint[:, frames:] if frames is not None and keypoint.ndim == 4 else keypoint[:0]
+    return frames, keypoint.shape, bool(beyond.size) and beyond.dtype.kind in "iuf" and not beyond.any()
 
 
 def total_frames(entry: dict[str, Any]) -> int | None:
