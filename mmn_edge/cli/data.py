@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import among
 from mmn_edge.datasets import splits
 from mmn_edge.datasets.hub import DATA_FILES
@@ -168,6 +169,7 @@ def import_(
     importing.write(imported, drawn, output, force=force)
     for note in found.notes:
         click.echo(note, err=True)
+    terminal.warn(imported.findings, output)
     _print_import(imported, drawn, output)
 
 

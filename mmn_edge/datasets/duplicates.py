@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from mmn_edge.clip_facts import ClipFacts
+from mmn_edge.datasets.facts import ClipFacts
 from mmn_edge.datasets.findings import Finding, some
 
 __all__ = ["held_out_from", "leaks", "leaks_between", "pairs", "twins"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from mmn_edge.datasets import reading, splits
-from mmn_edge.datasets.clip import class_index
+from mmn_edge.datasets.check import findings
+from mmn_edge.datasets.clip import Clip, ClipEntry, check_coordinates, class_index
+from mmn_edge.datasets.facts import ClipFacts, facts_of
+from mmn_edge.datasets.findings import Finding, grouped
 from mmn_edge.datasets.formats import holistic
 from mmn_edge.datasets.formats.folder import LABELS, read_labels
 from mmn_edge.datasets.formats.folder import class_names as folder_classes
@@ -30,12 +33,16 @@ DEFAULT_SIZE = (640, 480)
 
 @dataclass(frozen=True)
 class _Item:
-    """One clip of an input, not read yet; ``label`` is a class name, or an index where no names are known."""
+    """One clip of an input, not read yet; ``label`` is a class name, or an index where no names are known.
+
+    ``source`` is its entry where the input is a data set.
+    """
 
     name: str
     label: str | int
     splits: tuple[str, ...]
     read: Callable[[], PoseSequence]
+    source: ClipEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class ImportedSet:
         class_names: The classes, or None.
         splits: The splits of the inputs, or none.
         left_out: Clips in which no joint of the layout was ever seen.
+        findings: Clips that are broken, which are left out too, and what is odd about those that are not.
     """
 
     layout: str
@@ -71,6 +79,7 @@ class ImportedSet:
     class_names: tuple[str, ...] | None
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def open_inputs(
@@ -141,11 +150,12 @@ def _open(path: Path, size: tuple[int, int]) -> Inputs:
 def _open_labelled(path: Path) -> Inputs:
     rows = read_labels(path / LABELS)
     known = folder_classes(path, rows)
-    items = []
+    items, lacking = [], []
     for row in rows:
         where = f"{path / LABELS}, line {row.line}"
         if not row.file or not row.label:
-            raise DataError(f"{where} lacks its {'label' if row.file else 'file'}")
+            lacking.append((row.file, f"{where} lacks its {'label' if row.file else 'file'}: left out"))
+            continue
         items.append(
             _Item(
                 f"{path.name}/{row.file}",
@@ -154,7 +164,9 @@ def _open_labelled(path: Path) -> Inputs:
                 partial(read_pose_file, path / row.file),
             )
         )
-    return Inputs(tuple(items), known)
+    if not items:
+        raise DataError(lacking[0][1].removesuffix(": left out"))
+    return Inputs(tuple(items), known, grouped(lacking))
 
 
 def _label(label: Any, known: tuple[str, ...] | None, where: str) -> str | int:
@@ -193,14 +205,23 @@ def _open_subfolders(path: Path) -> Inputs:
 def _open_data_set(path: Path) -> Inputs:
     """Confidences are not kept: a joint that was seen gets the score 1."""
     source = reading.open_source(path)
-    items = []
+    items, broken = [], []
     for entry in source.entries:
-        clip = entry.read()
+        try:
+            clip = entry.read()
+        except LayoutError:
+            raise
+        except DataError as error:
+            broken.append((entry.name, f"{error}: left out"))
+            continue
         label = source.class_names[clip.label] if source.class_names else clip.label
         seen = (~np.isnan(clip.keypoints).any(axis=-1)).astype(np.float32)
         sequence = PoseSequence(clip.keypoints, seen, clip.layout)
-        items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence)))
-    return Inputs(tuple(items), source.class_names, tuple(f"{path}: {note}" for note in source.notes))
+        items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence), entry))
+    if broken and not items:
+        raise DataError(f"{path} holds no clip that can be used, the first: {broken[0][1]}")
+    notes = (*(f"{path}: {note}" for note in source.notes), *grouped(broken))
+    return Inputs(tuple(items), source.class_names, notes)
 
 
 def _itself(sequence: PoseSequence) -> PoseSequence:
@@ -224,29 +245,58 @@ def convert(
     """
     layout = layouts.get(target)
     annotations, left_out = [], []
+    facts: list[ClipFacts] = []
+    broken: list[tuple[str, str]] = []
     splits: dict[str, list[str]] = {}
     for number, item in enumerate(inputs.items):
-        keypoints, scores = _mapped(item.name, item.read(), layout, source)
-        if (scores > 0).any():
-            annotations.append(
-                {
-                    "frame_dir": item.name,
-                    "label": _index(item.label, inputs.class_names),
-                    "total_frames": len(keypoints),
-                    "keypoint": np.where(scores[..., None] > 0, keypoints, np.float32(0))[None],
-                    "keypoint_score": scores[None],
-                }
-            )
-            for split in item.splits:
-                splits.setdefault(split, []).append(item.name)
-        else:
-            left_out.append(item.name)
         if progress is not None:
-            progress(number + 1, len(inputs.items))
+            progress(number, len(inputs.items))
+        try:
+            keypoints, scores = _mapped(item.name, item.read(), layout, source)
+        except LayoutError:
+            raise
+        except DataError as error:
+            broken.append((item.name, f"{error}: left out"))
+            continue
+        seen = scores > 0
+        if not seen.any():
+            left_out.append(item.name)
+            continue
+        label = _index(item.label, inputs.class_names)
+        annotations.append(
+            {
+                "frame_dir": item.name,
+                "label": label,
+                "total_frames": len(keypoints),
+                "keypoint": np.where(seen[..., None], keypoints, np.float32(0))[None],
+                "keypoint_score": scores[None],
+            }
+        )
+        facts.append(
+            _facts(item, Clip(item.name, label, np.where(seen[..., None], keypoints, np.float32(np.nan)), target))
+        )
+        for split in item.splits:
+            splits.setdefault(split, []).append(item.name)
+    if progress is not None:
+        progress(len(inputs.items), len(inputs.items))
     if not annotations:
+        if broken:
+            raise DataError(f"no clip can be used, the first: {broken[0][1].removesuffix(': left out')}")
         raise DataError(f"no clip shows a single joint of layout {target}: there is nothing to import")
     listed = {split: tuple(names) for split, names in splits.items()}
-    return ImportedSet(target, tuple(annotations), inputs.class_names, listed, tuple(left_out))
+    found = (*grouped(broken), *findings(facts))
+    return ImportedSet(target, tuple(annotations), inputs.class_names, listed, tuple(left_out), found)
+
+
+def _facts(item: _Item, clip: Clip) -> ClipFacts:
+    entry = ClipEntry(item.name, item.splits, _read_already)
+    if item.source is not None:
+        entry = replace(item.source, read=_read_already)
+    return facts_of(entry, clip)
+
+
+def _read_already() -> Clip:
+    raise AssertionError("a clip is imported once")
 
 
 def _index(label: str | int, class_names: tuple[str, ...] | None) -> int:
@@ -265,9 +315,7 @@ def _mapped(
     keypoints, channels = sequence.keypoints, target.channels
     if keypoints.shape[2] < channels:
         raise DataError(f"clip {name} is 2-D, and layout {target.name} has {channels} coordinates")
-    infinite = np.argwhere(np.isinf(keypoints))
-    if len(infinite):
-        raise DataError(f"clip {name} is infinite in frame {infinite[0][0]}, joint {infinite[0][1]}")
+    check_coordinates(f"clip {name}", keypoints)
     mapping = mappings.get(sequence.layout or source or "", target.name)
     try:
         return mapping.apply(keypoints[..., :channels], sequence.scores)

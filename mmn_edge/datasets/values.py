@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mmn_edge.clip_facts import ClipFacts
+from mmn_edge.datasets.facts import ClipFacts
 from mmn_edge.datasets.findings import Finding, counted, some
 
 __all__ = ["frame_findings", "placeholder_labels", "value_findings"]
@@ -27,7 +27,10 @@ PLACEHOLDERS = 10
 
 def frame_findings(facts: Sequence[ClipFacts]) -> list[Finding]:
     """Clips that are longer or shorter than they say, or have their axes in another order."""
-    swapped, padded, beyond, fewer = [], [], [], []
+    swapped: list[ClipFacts] = []
+    padded: list[ClipFacts] = []
+    beyond: list[ClipFacts] = []
+    fewer: list[ClipFacts] = []
     for fact in facts:
         said, stored = fact.entry.frames, fact.entry.stored
         if said is None or stored is None or len(stored) != 4:
