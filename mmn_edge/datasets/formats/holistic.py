@@ -30,6 +30,17 @@ LAYOUT = "mediapipe-holistic"
 _POSE, _HAND, _FACE = 33, 21, 468
 _LEFT, _RIGHT, _MESH = _POSE, _POSE + _HAND, _POSE + 2 * _HAND
 
+_HIPS = (23, 24)
+
+VISIBLE = 0.5
+"""Visibility of a pose joint whose place is asked."""
+
+FARTHEST = 4.0
+"""Fractions of the image; legs that are cut off are put at 2 to 3, and the middle of all joints lies within 0..1."""
+
+CENTRED = 0.005
+"""Of whatever unit: nearer to the origin the middle of the hips is in its place by definition."""
+
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -42,7 +53,7 @@ def check(arrays: Arrays, path: Path) -> None:
     """Hold the arrays against the format.
 
     Raises:
-        DataError: A shape or a type is another one, or a label has no name.
+        DataError: A shape, a type or a unit is another one, or a label has no name.
     """
     label = arrays["label"]
     count = len(label) if label.ndim == 1 else 0
@@ -65,11 +76,38 @@ def check(arrays: Arrays, path: Path) -> None:
         raise DataError(f'{path}: "face_index" must be within 0..{_FACE - 1}, the points of the face mesh')
     if "sequence" in arrays and arrays["sequence"].shape != (count,):
         raise DataError(f'{path}: "sequence" must have shape {(count,)}, not {arrays["sequence"].shape}')
+    _check_units(arrays, path)
     known = class_names(arrays)
     if known is not None and len(set(known)) != len(known):
         raise DataError(f'{path}: "class_names" names a class twice')
     if label.min() < 0 or (known is not None and label.max() >= len(known)):
         raise DataError(f'{path}: "label" runs from {label.min()} to {label.max()}, which are not all classes')
+
+
+def _check_units(arrays: Arrays, path: Path) -> None:
+    """Refuse pixels, and metres around the hips, where fractions of the image are meant: all of them are just numbers.
+
+    The middle of what was seen is asked, for single joints are extrapolated far beyond the image.
+    """
+    pose = arrays["pose"]
+    for key in ("pose", "left_hand", "right_hand", "face"):
+        if key not in arrays:
+            continue
+        part = arrays[key][..., :2]
+        seen = pose[..., 3] > VISIBLE if key == "pose" else arrays[key].any(axis=(2, 3))
+        middle = float(np.nanmedian(np.abs(part[seen]))) if part[seen].size else 0.0
+        if middle > FARTHEST:
+            raise DataError(
+                f'{path}: x and y of "{key}" are no fractions of the image, as they must be: their middle is '
+                f"{middle:.3g}; divide pixels by the width and height of the image"
+            )
+    there = pose[..., :2].any(axis=(2, 3))
+    hips = np.abs(pose[there][:, list(_HIPS), :2].mean(axis=1))
+    if hips.size and float(np.nanmedian(hips)) < CENTRED:
+        raise DataError(
+            f'{path}: "pose" has the hips at the origin, as MediaPipe\'s world landmarks do, in metres: fractions of '
+            "the image are needed (pose_landmarks, not pose_world_landmarks)"
+        )
 
 
 def class_names(arrays: Arrays) -> tuple[str, ...] | None:
