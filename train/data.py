@@ -26,6 +26,7 @@ from mmn_edge.evaluation.testset import EvaluationSet, align
 from mmn_edge.model import labels
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.preprocess import Preprocessing, features, fill_missing, random_indices
 from mmn_edge.train.augmentation import augment, crop, erase
 from mmn_edge.train.recipe import Recipe
@@ -33,6 +34,7 @@ from mmn_edge.train.recipe import Recipe
 __all__ = [
     "AnnotatedData",
     "Batch",
+    "Example",
     "SyntheticData",
     "TrainingData",
     "TrainingWindows",
@@ -43,20 +45,39 @@ __all__ = [
 ]
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Features ``(N, C, T, V, 1)``, time index ``(N, T)``, labels ``(N,)``."""
+"""Features ``(N, C, T, V, 1)``, time index ``(N, T)``, labels ``(N,)`` or soft targets ``(N, K)``."""
 
 Key = tuple[int, int]
 """Epoch, and index of a clip plus the number of all clips for every time that the epoch had it before."""
+
+
+class Example(Protocol):
+    """A labelled clip or window with every joint filled in."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def label(self) -> int | FloatArray:
+        """The class; for the task detect how much there is of each, ``(K,)``."""
+
+    @property
+    def keypoints(self) -> FloatArray:
+        """Float32 ``(L, V, C)``."""
 
 
 class TrainingData(Protocol):
     """Labelled clips with every joint filled in."""
 
     labels: Labels
-    validation: Sequence[Clip]
     findings: tuple[str, ...]
 
-    def epoch(self, number: int) -> Sequence[Clip]:
+    @property
+    def validation(self) -> Sequence[Example]:
+        """What the network is validated on, the same after every epoch."""
+
+    def epoch(self, number: int) -> Sequence[Example]:
         """The training clips of one epoch, the same for the same number."""
 
 
@@ -146,7 +167,7 @@ class SyntheticData:
         ]
 
 
-class TrainingWindows(Dataset[tuple[Any, Any, int]]):
+class TrainingWindows(Dataset[tuple[Any, Any, Any]]):
     """Augmented windows of training clips, by epoch and index."""
 
     def __init__(
@@ -154,7 +175,7 @@ class TrainingWindows(Dataset[tuple[Any, Any, int]]):
     ) -> None:
         self.data, self._preprocessing, self._layout, self._recipe = data, preprocessing, layout, recipe
 
-    def __getitem__(self, key: Key) -> tuple[Any, Any, int]:
+    def __getitem__(self, key: Key) -> tuple[Any, Any, Any]:
         recipe = self._recipe
         epoch, index = key
         clips = self.data.epoch(epoch)
@@ -167,12 +188,18 @@ class TrainingWindows(Dataset[tuple[Any, Any, int]]):
         return erase(window, recipe.augment.erase, rng), time, clip.label
 
 
-def class_counts(clips: Sequence[Clip], classes: int) -> np.ndarray[Any, Any]:
-    """How many of ``clips`` each class has, ``(K,)``."""
-    return np.bincount([clip.label for clip in clips], minlength=classes)
+def class_counts(clips: Sequence[Example], classes: int) -> np.ndarray[Any, Any]:
+    """How many of ``clips`` each class has, ``(K,)``; of soft targets their sum."""
+    counts = np.zeros(classes)
+    for clip in clips:
+        if isinstance(clip.label, np.ndarray):
+            counts += clip.label
+        else:
+            counts[clip.label] += 1
+    return counts
 
 
-def training_order(clips: Sequence[Clip], recipe: Recipe, epoch: int, classes: int) -> np.ndarray[Any, Any]:
+def training_order(clips: Sequence[Example], recipe: Recipe, epoch: int, classes: int) -> np.ndarray[Any, Any]:
     """The second part of every :data:`Key` of an epoch in order: each clip once, unless classes are balanced."""
     rng = np.random.default_rng([recipe.seed, epoch])
     size = len(clips)
@@ -225,7 +252,7 @@ def _keys(data: TrainingData, recipe: Recipe, epochs: Iterable[int], rank: int, 
 
 
 def evaluation_batches(
-    clips: Sequence[Clip], preprocessing: Preprocessing, *, batch_size: int, frames: int
+    clips: Sequence[Example], preprocessing: Preprocessing, *, batch_size: int, frames: int
 ) -> Iterator[Batch]:
     """All clips in order, as uniformly sampled windows."""
     for start in range(0, len(clips), batch_size):
@@ -233,9 +260,9 @@ def evaluation_batches(
         yield _collate([(*features(clip.keypoints, preprocessing, frames=frames), clip.label) for clip in chosen])
 
 
-def _collate(entries: Sequence[tuple[Any, Any, int]]) -> Batch:
+def _collate(entries: Sequence[tuple[Any, Any, Any]]) -> Batch:
     windows, times, targets = zip(*entries, strict=True)
-    return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(times)), torch.tensor(targets)
+    return torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(times)), torch.from_numpy(np.array(targets))
 
 
 def _numbered(path: Path, split: str, found: clip_files.ClipSet, names: Labels) -> Sequence[Clip]:

@@ -12,15 +12,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from mmn_edge.bundle.bundle import DETECT, TASKS
 from mmn_edge.errors import UsageError
 from mmn_edge.model import presets
 from mmn_edge.skeleton.preprocess import STREAMS
 from mmn_edge.system.extras import require
 
-__all__ = ["Augment", "Data", "Model", "Optim", "Qat", "Recipe", "load", "names", "text"]
+__all__ = ["Augment", "Data", "Detect", "Model", "Optim", "Qat", "Recipe", "load", "names", "text"]
 
 SUFFIXES = (".yaml", ".yml")
 SAMPLINGS = ("random", "uniform")
+LOSSES = ("bce", "asymmetric")
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TEXTS = ("qat.keep",)
@@ -107,16 +109,26 @@ class Qat:
 
 
 @dataclass(frozen=True)
+class Detect:
+    """What a network that detects learns; without effect on one that classifies."""
+
+    loss: str
+    focus: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to train; ``mmn_edge/data/recipes/paper.yaml`` explains every field."""
 
     preset: str | None
+    task: str
     stream: str
     seed: int
     model: Model
     optim: Optim
     data: Data
     augment: Augment
+    detect: Detect
     qat: Qat
     name: str = field(default="", compare=False)
 
@@ -124,7 +136,9 @@ class Recipe:
         optim, data = self.optim, self.data
         if self.preset is not None:
             presets.get(self.preset)
+        _choice("task", self.task, TASKS)
         _choice("stream", self.stream, STREAMS)
+        _choice("detect.loss", self.detect.loss, LOSSES)
         _choice("data.sampling", data.sampling, SAMPLINGS)
         _choice("optim.optimizer", optim.optimizer, OPTIMIZERS)
         _choice("optim.precision", optim.precision, PRECISIONS)
@@ -158,6 +172,22 @@ class Recipe:
         ):
             if number < 0:
                 raise UsageError(f"{name}={number} must not be negative")
+        if not 0 < self.detect.focus <= 1:
+            raise UsageError(f"detect.focus={self.detect.focus} must be above 0 and at most 1 (the whole window)")
+        if self.task == DETECT:
+            # Of one class among several; here each class is a question of its own.
+            for name, number in (
+                ("optim.label_smoothing", optim.label_smoothing),
+                ("data.balance", data.balance),
+                ("data.logit_adjustment", data.logit_adjustment),
+            ):
+                if number:
+                    raise UsageError(f"{name}={number} is for the task classify: set it to 0 for detect")
+            if data.crop != 1 or self.augment.roll or self.augment.speed:
+                raise UsageError(
+                    "data.crop, augment.roll and augment.speed change when things happen in a window, which the task "
+                    "detect learns: leave them out"
+                )
         if not 0 < data.crop <= 1:
             raise UsageError(f"data.crop={data.crop} must be above 0 and at most 1 (the whole clip)")
         for part in fields(Augment):

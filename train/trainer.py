@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import mmn_edge
+from mmn_edge.bundle.bundle import DETECT
 from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.model.presets import Window
 from mmn_edge.network import MMN, load_safely
@@ -31,10 +32,11 @@ from mmn_edge.train.data import (
     evaluation_batches,
     training_batches,
 )
+from mmn_edge.train.detection import average_precision
 from mmn_edge.train.distributed import Processes
 from mmn_edge.train.ema import MovingAverage
 from mmn_edge.train.log import LOG, EpochResult, Journal
-from mmn_edge.train.loss import Objective
+from mmn_edge.train.loss import Objective, detection_loss
 from mmn_edge.train.optimizer import Optimizer
 from mmn_edge.train.recipe import Recipe
 from mmn_edge.train.schedule import learning_rate
@@ -258,6 +260,8 @@ class Trainer:
 
     def _validate(self, network: nn.Module) -> tuple[float, float]:
         """Cross-entropy and top-1 accuracy on the validation clips, in float32 as the saved weights are used."""
+        if self.recipe.task == DETECT:
+            return self._validate_detection(network)
         network.eval()
         loss, hits, count = 0.0, 0, 0
         device = self.processes.device
@@ -271,6 +275,20 @@ class Trainer:
                 hits += int((logits.argmax(1) == target).sum())
                 count += len(target)
         return loss / count, hits / count
+
+    def _validate_detection(self, network: nn.Module) -> tuple[float, float]:
+        """Loss, and the mean over classes of the average precision of windows that hold more of a class than not."""
+        network.eval()
+        device, logits, target = self.processes.device, [], []
+        with torch.inference_mode():
+            for x, index_t, labels in evaluation_batches(
+                self.data.validation, self.preprocessing, batch_size=64, frames=self.recipe.model.frames
+            ):
+                logits.append(network(x.to(device), index_t.to(device)).float().cpu())
+                target.append(labels)
+        scores, truth = torch.cat(logits), torch.cat(target)
+        loss = float(detection_loss(scores, truth))
+        return loss, average_precision(scores.numpy(), truth.numpy() >= 0.5)
 
     def _save(self, name: str, state: _State, *, resumable: bool = False) -> None:
         """Write a checkpoint that describes itself; a resumable one holds all that training goes on from."""
@@ -297,6 +315,7 @@ class Trainer:
             "labels": self.data.labels.to_dict(),
             "window": asdict(self.window),
             "stream": self.recipe.stream,
+            "task": self.recipe.task,
             "options": {
                 "num_people": arch.num_people,
                 "global_pool": arch.global_pool,

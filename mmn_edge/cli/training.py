@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["recipes", "train"]
 
-SYNTHETIC = "synthetic"
+SYNTHETIC, SCENES = "synthetic", "synthetic-scenes"
+MADE = (SYNTHETIC, SCENES)
+"""Data that is made and not read."""
 
 
 @click.command()
@@ -100,9 +102,9 @@ def train(
 
     if threads is not None:
         torch.set_num_threads(threads)
-    if data == SYNTHETIC and name is None:
-        name = SYNTHETIC
-    own_layout = None if data == SYNTHETIC else _own_layout(Path(data), train_split)
+    if data in MADE and name is None:
+        name = data
+    own_layout = None if data in MADE else _own_layout(Path(data), train_split)
     if name is None:
         if own_layout is None:
             raise UsageError(
@@ -115,8 +117,12 @@ def train(
     )
     if recipe.qat.enabled and initial is None:
         raise UsageError("quantization-aware training fine-tunes a trained network: name its checkpoint with --from")
-    if (data == SYNTHETIC) != (recipe.preset == SYNTHETIC):
+    if recipe.preset != data and (data in MADE or recipe.preset in MADE):
         raise UsageError(f"recipe {name} is not for {data}: synthetic data and its recipe belong together")
+    if (recipe.task == "detect") != (data == SCENES):
+        raise UsageError(
+            f"recipe {name} is of the task {recipe.task}: classify takes clips with a class each, detect takes {SCENES}"
+        )
     preset = presets.get(recipe.preset) if recipe.preset else None
     layout_name = preset.layout if preset else own_layout
     if layout_name is None:
@@ -188,7 +194,9 @@ def _own_layout(path: Path, split: str) -> str | None:
     from mmn_edge.datasets import reading
 
     if not path.exists():
-        raise DataError(f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC}")
+        raise DataError(
+            f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC} or {SCENES}"
+        )
     entries = reading.open_source(path, split).of_split(split)
     return entries[0].read().layout if entries else None
 
@@ -206,6 +214,10 @@ def _data(
     from mmn_edge.model import labels, presets
     from mmn_edge.train.data import AnnotatedData, SyntheticData
 
+    if data == SCENES:
+        from mmn_edge.train.detection import SceneData
+
+        return SceneData(size, max(size // 130, 2), recipe.seed, presets.get(SCENES).window, recipe.detect.focus)
     if data == SYNTHETIC:
         return SyntheticData(size, max(size // 2, 13), recipe.seed)
     path = Path(data)

@@ -61,6 +61,7 @@ PRESETS: dict[str, Preset] = {
     "nw-ucla": Preset("nw-ucla", None, in_channels=3),
     "jhmdb": Preset("jhmdb", None, window=Window(seconds=1.2)),
     "synthetic": Preset("ma52", "synthetic"),
+    "synthetic-scenes": Preset("ma52", "synthetic-scenes"),
 }
 
 

@@ -9,7 +9,7 @@ from mmn_edge.errors import BundleError, UsageError
 from mmn_edge.model import labels
 from mmn_edge.model.labels import Labels
 
-COUNTS = {"imigue": 32, "ma52": 52, "synthetic": 13}
+COUNTS = {"imigue": 32, "ma52": 52, "synthetic": 13, "synthetic-scenes": 12}
 
 
 def test_names_and_counts() -> None:

@@ -25,11 +25,15 @@ __all__ = [
     "CLASS_GROUPS",
     "GROUPS",
     "LAYOUT",
+    "Actor",
     "Segment",
     "Session",
+    "Subject",
     "annotation",
     "clip",
     "dataset",
+    "fidgets_between",
+    "play",
     "script",
 ]
 
@@ -59,6 +63,7 @@ class _Camera:
     focal: float
     distance: float
     centre: Array  # (2,), pixels
+    width: int  # of the image, pixels
 
     @classmethod
     def random(cls, body: Body, posture: Posture, rng: np.random.Generator) -> _Camera:
@@ -70,7 +75,7 @@ class _Camera:
         distance = focal * (top - bottom) / (rng.uniform(0.5, 0.9) * height)
         centre = np.array((0.5, 0.5)) + rng.uniform(-1, 1, 2) * (0.12, 0.04)
         middle = np.array((0.0, 0.5 * (top + bottom), 0.0))
-        return cls(rotation(angles), middle, focal, max(distance, 1.2), centre * (width, height))
+        return cls(rotation(angles), middle, focal, max(distance, 1.2), centre * (width, height), width)
 
     def project(self, points: Array) -> Array:
         """Pixels ``(T, V, 2)`` of points ``(T, V, 3)``."""
@@ -142,18 +147,28 @@ _DRIFT = np.concatenate([np.full(3, 0.004), np.radians([0.7, 0.6, 0.5, 1.2, 1.5,
 
 
 @dataclass(frozen=True)
-class _Subject:
-    """One person before one camera."""
+class Subject:
+    """One person before one camera.
+
+    Attributes:
+        body: Whose.
+        posture: How they sit or stand.
+        camera: What sees them.
+        sensor: What reads their joints off the image.
+        breath: Radians of the shoulders, breaths per second, phase.
+        drift: ``(2, 15, 3)``, radians per second and phases of a slow wandering.
+    """
 
     body: Body
     posture: Posture
     camera: _Camera
     sensor: _Sensor
-    breath: tuple[float, float, float]  # radians of the shoulders, breaths per second, phase
-    drift: Array  # (2, 15, 3), radians per second and phases
+    breath: tuple[float, float, float]
+    drift: Array
 
     @classmethod
-    def random(cls, rng: np.random.Generator) -> _Subject:
+    def random(cls, rng: np.random.Generator) -> Subject:
+        """Another person before another camera."""
         body = Body.random(rng)
         posture = Posture.random(body, rng)
         camera = _Camera.random(body, posture, rng)
@@ -185,7 +200,48 @@ class _Subject:
         return self.sensor.read(self.camera.project(self.points(performances, times)), times, rng)
 
 
-def _fidgets(start: float, end: float, per_second: float, rng: np.random.Generator) -> list[Performance]:
+@dataclass(frozen=True)
+class Actor:
+    """One person of a stream, and what they do.
+
+    Attributes:
+        subject: The person, before a camera of their own.
+        performances: Movements and fidgets, in any order.
+        left: Pixels by which their image is moved to the right, so that several stand side by side.
+    """
+
+    subject: Subject
+    performances: tuple[Performance, ...]
+    left: float = 0.0
+
+
+def play(actors: Sequence[Actor], seconds: float, fps: float, rng: np.random.Generator) -> Iterator[Frame]:
+    """Film actors for some time: persons 0, 1, ... at uneven times, a frame lost now and then."""
+    count = int(np.ceil(seconds * fps))
+    for first in range(0, count, _BLOCK):
+        ticks = np.arange(first, min(first + _BLOCK, count))
+        late = np.clip(rng.normal(0.0, 0.003, len(ticks)), -0.3 / fps, 0.3 / fps)
+        times = np.maximum(ticks / fps + late, 0.0)
+        kept = rng.random(len(ticks)) >= 0.01
+        if first == 0:
+            times[0], kept[0] = 0.0, True
+        times = times[kept]
+        if not len(times):
+            continue
+        films = []
+        for actor in actors:
+            playing = [p for p in actor.performances if p.end > times[0] and p.start < times[-1]]
+            keypoints, scores = actor.subject.film(playing, times, rng)
+            if actor.left:
+                keypoints[..., 0] += actor.left
+            films.append((keypoints, scores))
+        for index, time in enumerate(times.tolist()):
+            persons = tuple(Person(i, points[index], score[index]) for i, (points, score) in enumerate(films))
+            yield Frame(time, LAYOUT, persons)
+
+
+def fidgets_between(start: float, end: float, per_second: float, rng: np.random.Generator) -> list[Performance]:
+    """Movements that are no class, ``per_second`` of them on average, each of 2 to 5 s."""
     fidgets = []
     for _ in range(rng.poisson(per_second * (end - start))):
         name = FIDGETS[rng.integers(len(FIDGETS))]
@@ -219,15 +275,15 @@ def clip(
     frames = round(seconds * fps) if seconds > 0 and fps > 0 else 0
     if frames < 2:
         raise UsageError(f"a synthetic clip of {seconds} s at {fps} frames per second has less than two frames")
-    subject = _Subject.random(rng)
+    subject = Subject.random(rng)
     times = np.arange(frames) / fps
     length = rng.uniform(max(1.5, 0.6 * seconds), max(4.0, seconds))
     if label != "rest":
-        performances = _fidgets(0.0, seconds, 0.15, rng)
+        performances = fidgets_between(0.0, seconds, 0.15, rng)
         start = rng.uniform(0.6 * seconds - length, 0.4 * seconds)
         performances.append(Performance.random(label, start, start + length, rng))
     else:
-        performances = _fidgets(0.0, seconds, 0.6, rng)
+        performances = fidgets_between(0.0, seconds, 0.6, rng)
         if rng.random() < 0.4:  # the edge of a movement, before or after
             other = _ACTIONS[rng.integers(len(_ACTIONS))]
             part = rng.uniform(0.0, 0.15) * seconds
@@ -293,27 +349,13 @@ class Session:
     seed: int
     fps: float
     segments: tuple[Segment, ...]
-    _subject: _Subject = field(repr=False)
+    _subject: Subject = field(repr=False)
     _performances: tuple[Performance, ...] = field(repr=False)
 
     def frames(self) -> Iterator[Frame]:
         """The frames, the same every time: one person, id 0, at uneven times, a frame lost now and then."""
-        rng = np.random.default_rng((self.seed, 1))
-        count = int(np.ceil(self.seconds * self.fps))
-        for first in range(0, count, _BLOCK):
-            ticks = np.arange(first, min(first + _BLOCK, count))
-            late = np.clip(rng.normal(0.0, 0.003, len(ticks)), -0.3 / self.fps, 0.3 / self.fps)
-            times = np.maximum(ticks / self.fps + late, 0.0)
-            kept = rng.random(len(ticks)) >= 0.01
-            if first == 0:
-                times[0], kept[0] = 0.0, True
-            times = times[kept]
-            if not len(times):
-                continue
-            playing = [p for p in self._performances if p.end > times[0] and p.start < times[-1]]
-            keypoints, scores = self._subject.film(playing, times, rng)
-            for time, points, score in zip(times.tolist(), keypoints, scores, strict=True):
-                yield Frame(time, LAYOUT, (Person(0, points, score),))
+        actor = Actor(self._subject, self._performances)
+        return play([actor], self.seconds, self.fps, np.random.default_rng((self.seed, 1)))
 
 
 def script(seconds: float, seed: int, fps: float = 30.0) -> Session:
@@ -330,7 +372,7 @@ def script(seconds: float, seed: int, fps: float = 30.0) -> Session:
     if not (seconds > 0 and fps > 0):
         raise UsageError(f"a synthetic session of {seconds} s at {fps} frames per second makes no sense")
     rng = np.random.default_rng((seed, 0))
-    subject = _Subject.random(rng)
+    subject = Subject.random(rng)
     segments: list[Segment] = []
     performances: list[Performance] = []
     bag: list[str] = []
@@ -344,5 +386,5 @@ def script(seconds: float, seed: int, fps: float = 30.0) -> Session:
         segments.append(Segment(time, end, label))
         performances.append(Performance.random(label, time, end, rng))
         time = end + rng.uniform(1.5, 4.0)
-    performances += _fidgets(0.0, seconds, 0.12, rng)
+    performances += fidgets_between(0.0, seconds, 0.12, rng)
     return Session(seconds, seed, fps, tuple(segments), subject, tuple(performances))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.nn import functional as F
+
+from mmn_edge.cli import cli
+from mmn_edge.errors import UsageError
+from mmn_edge.model.presets import Window
+from mmn_edge.network.checkpoint import read_checkpoint
+from mmn_edge.skeleton import layouts
+from mmn_edge.train.detection import SceneData, Track, average_precision, cut, targets
+from mmn_edge.train.loss import detection_loss
+from mmn_edge.train.recipe import load
+
+BONES = layouts.get("ma52").bones
+
+
+def track(*spans: tuple[float, float, int], fps: float = 30.0) -> Track:
+    times = np.arange(0, 10, 1 / fps)
+    points = np.random.default_rng(0).normal(size=(len(times), 44, 2)).astype(np.float32)
+    return Track(
+        "t",
+        times,
+        points,
+        np.array([span[:2] for span in spans], dtype=np.float64).reshape(-1, 2),
+        np.array([span[2] for span in spans], dtype=np.int64),
+    )
+
+
+def test_targets_are_the_larger_of_two_shares() -> None:
+    one = track((1.0, 9.0, 0), (4.5, 5.0, 1), (5.5, 6.5, 2), (4.0, 4.2, 3), (5.8, 6.0, 3))
+    # Of the window from 4 to 6: filled by 0; holds all of 1, though it fills a quarter; half of 2; 3 twice, not summed.
+    np.testing.assert_allclose(targets(one, 6.0, 2.0, 5), [1.0, 1.0, 0.5, 1.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(targets(one, 1.5, 2.0, 5), [0.25, 0, 0, 0, 0], rtol=1e-6)
+    assert targets(track(), 6.0, 2.0, 2).tolist() == [0.0, 0.0]
+
+
+def test_a_window_is_cut_as_live_and_its_target_speaks_of_its_end() -> None:
+    one = track((5.0, 8.0, 1))
+    window = cut(one, 5.5, Window(32, 2.0, 0.25), BONES, 0.5, 2)
+    assert window is not None
+    assert window.keypoints.shape == (61, 44, 2)
+    np.testing.assert_array_equal(window.keypoints[-1], one.keypoints[165])
+    np.testing.assert_allclose(window.label, [0.0, 0.5], rtol=1e-6)
+    assert cut(one, 40.0, Window(32, 2.0, 0.25), BONES, 0.5, 2) is None
+
+
+def test_scene_windows_are_new_each_epoch_and_the_same_for_the_same_number() -> None:
+    data = SceneData(60, 1, 1, Window(32, 2.0, 0.25), 0.25)
+    first, second = data.epoch(0), data.epoch(1)
+    assert len(first) == len(second) == 60
+    assert {window.name for window in first}.isdisjoint(window.name for window in second)
+    again = SceneData(60, 1, 1, Window(32, 2.0, 0.25), 0.25).epoch(0)
+    assert [window.name for window in again] == [window.name for window in first]
+    sums = np.array([window.label.max() for window in first])
+    assert (sums == 0).any()  # rest is drawn too
+    assert any((window.label > 0.5).sum() > 1 for window in first)
+    assert len(data.validation) > 100
+
+
+def test_losses() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.3], [0.0, 4.0, -3.0]])
+    target = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]])
+    plain = detection_loss(logits, target)
+    expected = F.binary_cross_entropy(logits.sigmoid(), target, reduction="none").sum(1).mean()
+    assert float(plain) == pytest.approx(float(expected), rel=1e-5)
+    p = logits.sigmoid()
+    asymmetric = -(target * p.log() + (1 - target) * p**4 * (1 - p).log()).sum(1).mean()
+    assert float(detection_loss(logits, target, "asymmetric")) == pytest.approx(float(asymmetric), rel=1e-5)
+
+
+def test_average_precision() -> None:
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]], dtype=np.float32)
+    truth = np.array([[True, False], [False, False], [True, False]])
+    assert average_precision(scores, truth) == pytest.approx((1 + 2 / 3) / 2)  # a class without truth does not count
+    assert average_precision(scores, np.zeros((3, 2), dtype=bool)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "change", ["optim.label_smoothing=0.1", "data.balance=0.5", "data.logit_adjustment=1", "data.crop=0.5"]
+)
+def test_what_is_for_classes_that_exclude_one_another_is_refused(change: str) -> None:
+    with pytest.raises(UsageError, match=change.split("=")[0]):
+        load("synthetic-scenes", [change])
+
+
+def test_a_run_describes_its_task(tmp_path: Path) -> None:
+    small = ["model.width=16", "model.frames=16", "optim.epochs=1", "optim.batch_size=13"]
+    changes = [word for change in small for word in ("--set", change)]
+    command = ["train", "synthetic-scenes", "--size", "26", "--threads", "1", *changes, "-o", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0, result.output
+    _, description = read_checkpoint(tmp_path / "run" / "best.pt")
+    assert description["task"] == "detect"
+    assert "rest" not in [entry["name"] for entry in description["labels"]["classes"]]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["synthetic", "--set", "task=detect", "--set", "optim.label_smoothing=0"],
+        ["synthetic-scenes", "--set", "task=classify"],
+    ],
+)
+def test_a_task_needs_its_kind_of_data(command: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["train", *command, "-o", str(tmp_path / "run")])
+    assert isinstance(result.exception, UsageError)
+    assert "takes" in str(result.exception)
