@@ -1,7 +1,8 @@
 """MMN rewritten for inference: the same function of the same weights, with less to do and less to move.
 
-Built from a trained network, in float64, and equal to it; ``docs/deploy.md`` says what was folded into what and what
-each step was worth. Between blocks the features are rows, ``(N * T * V, C)``: layer norms and linear layers, three
+Built from a trained network, in float64, and equal to it; ``docs/explanation/deploy-graph.md`` says what was folded
+into what and what each step was worth. Between blocks the features are rows, ``(N * T * V, C)``: layer norms and
+linear layers, three
 quarters of the arithmetic, then need no transposition. Inside a block, up to the aggregation, they are channels-first
 maps ``(N, C, T, V)``: convolutions along time, products along joints and statistics over both are cheapest there.
 

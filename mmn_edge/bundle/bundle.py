@@ -1,7 +1,7 @@
 """The model bundle: a folder with ``manifest.json`` and the files it names. It is all that a consumer needs.
 
 The manifest says what goes in and what comes out, in words and numbers, and holds the hash of every file. The
-format is documented in ``docs/bundle.md``.
+format is documented in ``docs/reference/bundle.md``.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ class Match:
 def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
     """See it work: convert a small checkpoint, play a scripted synthetic person, compare with the script.
 
-    The checkpoint comes with the package; mmn-edge train made it from synthetic motion (docs/training.md says how).
+    The checkpoint comes with the package; mmn-edge train made it from synthetic motion (docs/guides/training.md says
+    how).
     Everything shown is computed now. It shows that the whole path works, and says nothing about real people.
 
     \b

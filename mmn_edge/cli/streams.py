@@ -144,7 +144,8 @@ def run(
 
     {SOURCE_HELP}
 
-    The recording (JSON Lines, one frame a line, see docs/recordings.md) gives the same predictions as the session
+    The recording (JSON Lines, one frame a line, see docs/reference/recordings.md) gives the same predictions as the
+    session
     itself. What was recorded until the source failed, the disk was full or Ctrl-C is kept.
 
     \b

@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["GROWTH", "THRESHOLDS", "Layer", "LayerDrift"]
 
 THRESHOLDS = {"fp16": 0.05, "int8": 0.5, "int8-fp16": 0.5}
-"""By precision, the error above which a layer may be where drift begins (``docs/verification.md``)."""
+"""By precision, the error above which a layer may be where drift begins (``docs/guides/verification.md``)."""
 
 GROWTH = 2.0
 """How many times the error of its inputs a layer must have to be where drift begins, and not where it goes on."""

@@ -6,7 +6,7 @@ two protocols:
 - ``deployed``: what a deployed model is given. The clip is resampled to the model's T frames, and everything else
   (normalisation, time index) is taken from those, as in the graph of a bundle that is fed with keypoints.
 - ``published``: the paper's. Normalisation over all frames of the clip, then T of them, with their time index in the
-  clip. The same for clips of T frames; for others logits differ a little (``docs/evaluation.md``).
+  clip. The same for clips of T frames; for others logits differ a little (``docs/guides/evaluation.md``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What defines one MMN: its options, read from the shapes of a checkpoint where they can be.
 
 Plain data, no torch: the manifest stores it, the trainer and the converter build the network from it.
-Option names are those of the published class; see ``docs/checkpoints.md``.
+Option names are those of the published class; see ``docs/guides/checkpoints.md``.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class Classifier:
         preprocessing: What turns keypoints into features.
         input: ``"keypoints"`` (preprocessing is inside) or ``"features"``.
         temperature: What its logits are divided by before they become probabilities.
-        run: Inputs by name, of a batch, to logits ``(N, K)``; names and shapes are those of ``docs/bundle.md``.
+        run: Inputs by name, of a batch, to logits ``(N, K)``; names and shapes are those of
+            ``docs/reference/bundle.md``.
         fitted_on: The clips that the temperature was fitted on, in words; None where nobody said it.
         streams: In words, where it holds several networks; None where its stream is that of the preprocessing.
     """

@@ -168,7 +168,7 @@ def default_kept(network: nn.Module) -> tuple[str, ...]:
     """The layers that are best left in higher precision: input projection, blocks' ``mapping``, downsampling.
 
     Quantizing them takes most of the accuracy on small motions, and leaving them is 16 % of the multiplications
-    (``docs/quantization.md``).
+    (``docs/guides/quantization.md``).
     """
     return select_sites(network, SENSITIVE)
 

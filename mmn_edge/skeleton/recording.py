@@ -1,4 +1,4 @@
-"""Skeleton recordings: JSON Lines, one frame a line. The format is documented in ``docs/recordings.md``.
+"""Skeleton recordings: JSON Lines, one frame a line. The format is documented in ``docs/reference/recordings.md``.
 
 .. code-block:: json
 

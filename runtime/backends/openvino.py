@@ -1,4 +1,7 @@
-"""OpenVINO on the CPU: an optional backend, the fastest one measured on x86 with VNNI (``docs/deploy.md``)."""
+"""OpenVINO on the CPU: an optional backend, the fastest one measured on x86 with VNNI.
+
+Figures are in ``docs/explanation/deploy-graph.md``.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class OpenVinoBackend:
     """Runs an ONNX file, one window after the other.
 
     With a batch of any size OpenVINO fuses much less. Compiled for a certain one it takes as long a window as for one
-    window, and compiling takes a second or more, in mid-stream where another person comes in (``docs/deploy.md``).
+    window, and compiling takes a second or more, in mid-stream where another person comes in
+    (``docs/explanation/deploy-graph.md``).
 
     Args:
         model: The file.
