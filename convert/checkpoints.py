@@ -74,6 +74,7 @@ def check_members(members: Sequence[Member]) -> None:
         for what, mine, other in (
             ("options", first.network.arch, member.network.arch),
             ("layouts", first.identity.layout, member.identity.layout),
+            ("tasks", first.identity.task, member.identity.task),
             ("classes", first.identity.labels, member.identity.labels),
             ("windows", first.identity.window, member.identity.window),
         ):

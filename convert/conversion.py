@@ -31,9 +31,11 @@ from mmn_edge.convert.parity import (
 from mmn_edge.datasets import reading
 from mmn_edge.drift.windows import as_features, sample_windows, window_of
 from mmn_edge.errors import LayoutError, UsageError
+from mmn_edge.events.parameters import described_decoder
 from mmn_edge.model import presets
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.presets import Window
+from mmn_edge.model.task import DETECT
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.skeleton import layouts
@@ -197,14 +199,14 @@ def convert(
 
     def graph(networks: Sequence[MMN | DeployNetwork]) -> Graph:
         if input_kind == "features":
-            return FeaturesGraph(networks[0], temperature=temperature).eval()
+            return FeaturesGraph(networks[0], temperature=temperature, task=identity.task).eval()
         if len(members) == 1:
-            return KeypointsGraph(networks[0], first.preprocessing, temperature=temperature).eval()
+            return KeypointsGraph(networks[0], first.preprocessing, temperature=temperature, task=identity.task).eval()
         streams = {
             member.identity.stream: (network, member.preprocessing, part)
             for member, network, part in zip(members, networks, parts, strict=True)
         }
-        return StreamsGraph(streams, temperature=temperature).eval()
+        return StreamsGraph(streams, temperature=temperature, task=identity.task).eval()
 
     plain = graph([member.network for member in members])
     index_t = window_index(arch.num_frames) if input_kind == "keypoints" else None
@@ -248,7 +250,7 @@ def convert(
                 preprocessing=first.preprocessing if layout else None,
                 input=input_kind,
                 inputs=_input_specs(input_kind, arch),
-                outputs=_output_specs(arch.num_classes, temperature),
+                outputs=_output_specs(arch.num_classes, temperature, identity.task),
                 models={precision: _file(precision) for precision in wanted},
                 source=first.source,
                 streams=[
@@ -258,6 +260,8 @@ def convert(
                 tools=_tools(),
                 verification={name: verification.to_dict() for name, verification in verifications.items()},
                 temperature=temperature,
+                task=identity.task,
+                decoder=described_decoder(first.description, identity.labels, first.path),
                 quantization=quantization or None,
             )
         )
@@ -361,14 +365,15 @@ def _input_specs(kind: str, arch: Architecture) -> tuple[TensorSpec, ...]:
     )
 
 
-def _output_specs(classes: int, temperature: float) -> tuple[TensorSpec, ...]:
+def _output_specs(classes: int, temperature: float, task: str) -> tuple[TensorSpec, ...]:
     return (
         TensorSpec("logits", "float32", ("N", classes), "one a class, in the order of labels"),
         TensorSpec(
             "probabilities",
             "float32",
             ("N", classes),
-            "softmax of the logits" + (f" / {temperature:g}" if temperature != 1 else ""),
+            ("sigmoid of each logit" if task == DETECT else "softmax of the logits")
+            + (f" / {temperature:g}" if temperature != 1 else ""),
         ),
     )
 

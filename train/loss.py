@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmn_edge.bundle.bundle import DETECT
+from mmn_edge.model.task import DETECT
 from mmn_edge.train.recipe import Recipe
 
 __all__ = ["Objective", "detection_loss"]

@@ -12,9 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from mmn_edge.bundle.bundle import DETECT, TASKS
 from mmn_edge.errors import UsageError
 from mmn_edge.model import presets
+from mmn_edge.model.task import DETECT, TASKS
 from mmn_edge.skeleton.preprocess import STREAMS
 from mmn_edge.system.extras import require
 

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 import mmn_edge
-from mmn_edge.bundle.bundle import DETECT
 from mmn_edge.errors import CheckpointError, DataError, MmnEdgeError, UsageError
 from mmn_edge.model.presets import Window
+from mmn_edge.model.task import DETECT
 from mmn_edge.network import MMN, load_safely
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.preprocess import Preprocessing

@@ -1,7 +1,8 @@
 """What is exported: MMN behind one of its two interfaces, as a torch module with tensors in and tensors out.
 
 Each takes networks as they were trained, or in their deploy form; what they compute is the same. ``temperature``
-divides the logits before the softmax (Guo et al., ICML 2017), and the logits that come out are those before it.
+divides the logits before the softmax (Guo et al., ICML 2017), or before the sigmoids of the task ``detect``; the
+logits that come out are those before it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mmn_edge.convert.deploy.deploy import DeployNetwork
+from mmn_edge.model.task import CLASSIFY, DETECT
 from mmn_edge.network import MMN
 from mmn_edge.skeleton.preprocess import NORMALISE_EPS, Preprocessing, time_index, uniform_indices
 
@@ -25,8 +27,9 @@ class FeaturesGraph(nn.Module):
 
     input_names = ("features", "index_t")
 
-    def __init__(self, network: Network, *, temperature: float = 1.0) -> None:
+    def __init__(self, network: Network, *, temperature: float = 1.0, task: str = CLASSIFY) -> None:
         super().__init__()
+        self.task = task
         self.network = network
         self.temperature = temperature
 
@@ -34,7 +37,7 @@ class FeaturesGraph(nn.Module):
         """Features ``(N, C, T, V, M)`` and time index ``(N, T)`` to logits and probabilities ``(N, K)``."""
         if isinstance(self.network, DeployNetwork):
             features = features.permute(0, 2, 4, 3, 1).flatten(2, 3)
-        return _outputs(self.network(features, index_t), self.temperature)
+        return _outputs(self.network(features, index_t), self.temperature, self.task)
 
 
 class KeypointsGraph(nn.Module):
@@ -45,15 +48,18 @@ class KeypointsGraph(nn.Module):
 
     input_names = ("keypoints",)
 
-    def __init__(self, network: Network, preprocessing: Preprocessing, *, temperature: float = 1.0) -> None:
+    def __init__(
+        self, network: Network, preprocessing: Preprocessing, *, temperature: float = 1.0, task: str = CLASSIFY
+    ) -> None:
         super().__init__()
         self.temperature = temperature
+        self.task = task
         self.stream = Stream(preprocessing, network.arch.num_people)
         self.network = _of_window(network)
 
     def forward(self, keypoints: Tensor) -> tuple[Tensor, Tensor]:
         """Keypoints ``(N, T, M * V, C)``, people-major, in layout order, to logits and probabilities ``(N, K)``."""
-        return _outputs(self.network(self.stream(_normalised(keypoints))), self.temperature)
+        return _outputs(self.network(self.stream(_normalised(keypoints))), self.temperature, self.task)
 
 
 class StreamsGraph(nn.Module):
@@ -67,9 +73,14 @@ class StreamsGraph(nn.Module):
     input_names = ("keypoints",)
 
     def __init__(
-        self, members: Mapping[str, tuple[Network, Preprocessing, float]], *, temperature: float = 1.0
+        self,
+        members: Mapping[str, tuple[Network, Preprocessing, float]],
+        *,
+        temperature: float = 1.0,
+        task: str = CLASSIFY,
     ) -> None:
         super().__init__()
+        self.task = task
         self.temperature = temperature
         self.weights = [weight for _, _, weight in members.values()]
         for name, (network, preprocessing, _) in members.items():
@@ -82,7 +93,7 @@ class StreamsGraph(nn.Module):
         logits = parts[0]
         for part in parts[1:]:
             logits = logits + part
-        return _outputs(logits, self.temperature)
+        return _outputs(logits, self.temperature, self.task)
 
 
 def window_index(frames: int) -> Tensor:
@@ -155,9 +166,9 @@ def _normalised(keypoints: Tensor) -> Tensor:
     return 2.0 * (keypoints - low) / (span + NORMALISE_EPS) - 1.0
 
 
-def _outputs(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _outputs(logits: Tensor, temperature: float, task: str) -> tuple[Tensor, Tensor]:
     scaled = logits if temperature == 1.0 else logits / temperature
-    return logits, torch.softmax(scaled, dim=-1)
+    return logits, torch.sigmoid(scaled) if task == DETECT else torch.softmax(scaled, dim=-1)
 
 
 def _per_person(indices: Sequence[int], people: int) -> Tensor:

@@ -29,6 +29,7 @@ from mmn_edge.convert.deploy.deploy import (
 from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph, Stream, StreamNetwork, StreamsGraph
 from mmn_edge.convert.deploy.pyramid import Composed, Reduction
 from mmn_edge.convert.graph.writer import GraphWriter
+from mmn_edge.model.task import DETECT
 from mmn_edge.skeleton.preprocess import NORMALISE_EPS
 
 __all__ = ["onnx_graph"]
@@ -69,7 +70,8 @@ def onnx_graph(graph: FeaturesGraph | KeypointsGraph | StreamsGraph) -> onnx.Mod
         x = _normalised(g, "keypoints")
         logits = _sum(g, [_weighted_logits(g, member, x) for member in members])
     scaled = logits if graph.temperature == 1.0 else g("Div", logits, g.number(graph.temperature))
-    return g.model(shapes, {"logits": logits, "probabilities": g("Softmax", scaled, axis=-1)})
+    probabilities = g("Sigmoid", scaled) if graph.task == DETECT else g("Softmax", scaled, axis=-1)
+    return g.model(shapes, {"logits": logits, "probabilities": probabilities})
 
 
 def _normalised(g: GraphWriter, keypoints: str) -> str:

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from mmn_edge.errors import UsageError
+from mmn_edge.errors import CheckpointError, UsageError
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
 
-__all__ = ["REST", "ClassParameters", "DecoderParameters", "shifted"]
+__all__ = ["REST", "ClassParameters", "DecoderParameters", "described_decoder", "shifted"]
 
 REST = "rest"
 """A class of this name is taken for the declared rest class where parameters are made for a label set."""
@@ -183,6 +183,25 @@ class DecoderParameters:
         if not isinstance(given.get("rest"), str | None):
             raise UsageError(f"the decoder's rest must name a class, not {given['rest']!r}")
         return cls(**given)
+
+
+def described_decoder(description: Mapping[str, Any], labels: Labels, origin: object) -> dict[str, Any] | None:
+    """The parameters that a checkpoint or a manifest holds, checked; None where nobody set any.
+
+    Raises:
+        CheckpointError: They are broken, or name classes that the model does not have.
+    """
+    values = description.get("decoder")
+    if values is None:
+        return None
+    try:
+        if not isinstance(values, Mapping):
+            raise UsageError(f"the decoder's parameters must be a mapping, not {values!r}")
+        parameters = DecoderParameters.from_dict(values)
+        parameters.check(labels)
+    except UsageError as error:
+        raise CheckpointError(f"{origin} has a broken decoder: {error}") from error
+    return parameters.to_dict()
 
 
 def shifted(threshold: float, sensitivity: float) -> float:

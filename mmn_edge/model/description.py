@@ -12,11 +12,12 @@ from mmn_edge.model import labels, presets
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
+from mmn_edge.model.task import CLASSIFY, TASKS
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.layouts import Layout
 from mmn_edge.skeleton.preprocess import STREAMS, Preprocessing
 
-__all__ = ["Identity", "described_options", "described_temperature", "identify"]
+__all__ = ["Identity", "described_options", "described_task", "described_temperature", "identify"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Identity:
         labels: Its classes.
         window: The live window.
         stream: What it was trained on.
+        task: One of :data:`mmn_edge.model.task.TASKS`.
     """
 
     preset: str | None
@@ -36,6 +38,7 @@ class Identity:
     labels: Labels
     window: Window
     stream: str
+    task: str = CLASSIFY
 
     def preprocessing(self, arch: Architecture, *, any_stream: bool = False) -> Preprocessing:
         """What turns its joints into features; without a layout, joints in the order in which they come.
@@ -85,17 +88,18 @@ def identify(
     if trained_on is not None and stream not in (None, trained_on):
         raise UsageError(f"{origin} was trained on stream {trained_on}, not {stream}: use --stream {trained_on}")
     stream = stream or trained_on
+    task = described_task(description, origin)
     if preset is None and description.get("layout"):
         identity = _from_description(description, stream, origin)
     else:
         preset = preset or presets.guess(arch.num_joints, arch.num_classes, arch.in_channels)
         if preset is None:
-            return Identity(None, None, Labels.numbered(arch.num_classes), Window(), stream or "joint")
+            return Identity(None, None, Labels.numbered(arch.num_classes), Window(), stream or "joint", task)
         chosen = presets.get(preset)
         names = labels.get(chosen.labels) if chosen.labels else Labels.numbered(arch.num_classes)
         if description.get("labels"):
             names = _described_labels(description, origin)
-        identity = Identity(preset, layouts.get(chosen.layout), names, chosen.window, stream or "joint")
+        identity = Identity(preset, layouts.get(chosen.layout), names, chosen.window, stream or "joint", task)
     layout = identity.layout
     if layout is not None and layout.num_joints != arch.num_joints:
         people, rest = divmod(arch.num_joints, layout.num_joints)
@@ -145,6 +149,18 @@ def described_temperature(description: Mapping[str, Any], origin: Path) -> float
     return float(value)
 
 
+def described_task(description: Mapping[str, Any], origin: Path) -> str:
+    """What a checkpoint was trained for; one that does not say it classifies.
+
+    Raises:
+        CheckpointError: It names a task that is none.
+    """
+    task = description.get("task", CLASSIFY)
+    if task not in TASKS:
+        raise CheckpointError(f"{origin} says that its task is {task!r}, and a task is {' or '.join(TASKS)}")
+    return str(task)
+
+
 def _described_labels(description: Mapping[str, Any], origin: Path) -> Labels:
     try:
         return Labels.from_dict(description["labels"])
@@ -160,6 +176,7 @@ def _from_description(description: Mapping[str, Any], stream: str | None, origin
             labels=_described_labels(description, origin),
             window=Window(**description["window"]),
             stream=stream or "joint",
+            task=described_task(description, origin),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from mmn_edge.bundle.bundle import CLASSIFY, Bundle
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.bundle.engine_record import EngineRecord
-from mmn_edge.errors import BundleError, UsageError
+from mmn_edge.errors import UsageError
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.system import machine
 from mmn_edge.system.tensorrt import FLAVOURS
@@ -96,8 +96,6 @@ def open_backend(
     from mmn_edge.runtime.backends.openvino import OpenVinoBackend
     from mmn_edge.runtime.backends.tensorrt.backend import TensorRTBackend, why_not_loadable
 
-    if bundle.manifest.task != CLASSIFY:
-        raise BundleError(f"{bundle.path} holds a model that is to {bundle.manifest.task}, which nothing here runs yet")
     if name not in (None, *BACKENDS):
         raise UsageError(f"unknown backend {name!r}: choose one of {', '.join(BACKENDS)}")
     if precision is None and (advice := bundle.manifest.advice) is not None:
