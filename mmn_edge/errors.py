@@ -16,6 +16,7 @@ __all__ = [
     "MissingDependencyError",
     "MmnEdgeError",
     "SourceError",
+    "TruncatedError",
     "UsageError",
     "VerificationError",
 ]
@@ -37,6 +38,12 @@ class DataError(MmnEdgeError):
     """Data that cannot be used: a broken recording or data set, NaN keypoints, a refused pickle."""
 
     exit_code = 3
+
+
+class TruncatedError(DataError):
+    """Data that was good until it ended in the middle of something; what came before can be used."""
+
+    exit_code = 7
 
 
 class LayoutError(DataError):

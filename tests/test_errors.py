@@ -15,6 +15,7 @@ CODES = {
     "BundleError": 5,
     "MissingDependencyError": 6,
     "SourceError": 7,
+    "TruncatedError": 7,
     "VerificationError": 8,
     "EngineError": 9,
 }
@@ -32,8 +33,10 @@ def test_every_kind_derives_from_the_base_and_leaves_with_its_documented_code(na
     assert kind.exit_code == code
 
 
-def test_only_a_layout_error_shares_the_code_of_its_parent() -> None:
-    kinds = [getattr(errors, name) for name in errors.__all__ if name != "LayoutError"]
+def test_codes_are_shared_where_kinds_are() -> None:
+    kinds = [getattr(errors, name) for name in errors.__all__ if name not in ("LayoutError", "TruncatedError")]
     assert len({kind.exit_code for kind in kinds}) == len(kinds)
     assert issubclass(errors.LayoutError, errors.DataError)
     assert issubclass(errors.EngineError, errors.BundleError)
+    assert issubclass(errors.TruncatedError, errors.DataError)
+    assert errors.TruncatedError.exit_code == errors.SourceError.exit_code

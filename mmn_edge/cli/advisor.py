@@ -103,8 +103,7 @@ def _print(advice: Advice) -> None:
             ]
         )
     header = ["precision", "backend", "ms p50 / p90", "agrees, %", "Δ p max", "points lost"]
-    console = terminal.output()
-    console.print(terminal.table(header, rows, words=2))
+    terminal.show(header, rows, words=2)
     for entry in advice.candidates:
         click.echo(f"  {entry.precision:8}  {entry.verdict}")
     click.echo(f"on {advice.windows}, one window a call: run and profile take {advice.precision} by default now")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["convert", "profile"]
 
+MAX_BATCH = 4096
+
 MOST_OPERATORS = 6
 """Kinds of operators that the report counts; the bundle's model holds them all."""
 
@@ -166,14 +168,11 @@ def convert(
         engines.check(engine)
     for module in ("torch", "onnx"):
         require(module, extra="convert", purpose="Converting a checkpoint")
-    from rich.console import Console
-
     from mmn_edge.convert.conversion import convert as run_conversion
 
-    console = Console(stderr=True)
     target = output or checkpoint.with_suffix(".bundle")
     findings: list[str] = []
-    with console.status("starting") as status:
+    with terminal.status("starting") as status:
         result = run_conversion(
             checkpoints,
             target,
@@ -189,7 +188,7 @@ def convert(
             split=split,
             weights=_floats(weights, "--weights") if weights is not None else None,
             temperature=temperature,
-            progress=status.update,
+            progress=status,
             note=findings.append,
         )
     terminal.warn(list(dict.fromkeys(findings)), clips)
@@ -276,11 +275,9 @@ def profile(
     from mmn_edge.system import machine
 
     bundle, precision = engines.ready(find_bundle(bundle_path), backend, precision)
-    batches = numbers(batch, "--batch")
-    counts: list[int | None] = [*numbers(threads, "--threads")] if threads else [None]
-    from rich.console import Console
-
-    with Console(stderr=True).status("warming up") as status:
+    batches = numbers(batch, "--batch", most=MAX_BATCH)
+    counts: list[int | None] = [*numbers(threads, "--threads", most=256)] if threads else [None]
+    with terminal.status("warming up") as status:
         rows = list(
             measure(
                 bundle,
@@ -289,7 +286,7 @@ def profile(
                 seconds=seconds,
                 backend=backend,
                 precision=precision,
-                on_setting=lambda count: status.update(f"measuring with {count or 'default'} threads"),
+                on_setting=lambda count: status(f"measuring with {count or 'default'} threads"),
             )
         )
     facts = machine.describe()

@@ -201,11 +201,7 @@ def download(repository: str, output: Path | None, revision: str | None, include
 
 @contextmanager
 def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with terminal.bar() as bar:
         task = bar.add_task(title, total=None)
 
         def update(done: int, total: int) -> None:
@@ -216,13 +212,12 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 def _print_report(report: Report, everything: bool) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from mmn_edge.datasets.report import figures
 
-    console = Console(highlight=False)
+    console = terminal.console()
     console.print(Text(report.path, "bold"))
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)

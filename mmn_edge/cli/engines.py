@@ -12,6 +12,7 @@ import click
 
 from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.bundle.engine_record import EngineRecord, misfits
+from mmn_edge.cli import terminal
 from mmn_edge.errors import UsageError
 from mmn_edge.system import machine
 from mmn_edge.system.tensorrt import device_facts, load_tensorrt
@@ -159,14 +160,11 @@ def build(
         UsageError: Options that make no sense here.
         BundleError: The bundle is not sound, or an engine cannot be built.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
     from mmn_edge.convert.tensorrt.bundle_engines import build_engines
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with terminal.bar(TimeElapsedColumn(), count=False) as progress:
         task = progress.add_task("starting TensorRT", total=1)
 
         def on_progress(precision: str, share: float, phase: str) -> None:

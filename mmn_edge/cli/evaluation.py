@@ -194,17 +194,16 @@ def _print(report: Report) -> None:
     console = terminal.output()
     count = len(report.with_data)
     console.print(
-        f"{report.data.name}: {len(report.targets)} clips, {count} of {len(report.labels)} classes have clips",
-        markup=False,
+        f"{report.data.name}: {len(report.targets)} clips, {count} of {len(report.labels)} classes have clips"
     )
     console.print(f"protocol: {report.setting}; in per cent but for NLL and logits", style="dim")
     for note in report.notes:
-        console.print(f"- {note}", markup=False)
-    console.print(terminal.table(*summary(report), words=3))
+        console.print(f"- {note}")
+    terminal.show(*summary(report), words=3, on=console)
     if report.fits:
-        console.print(terminal.table(*temperatures(report), words=1))
+        terminal.show(*temperatures(report), words=1, on=console)
         console.print(CROSS_FITTED, style="dim")
     mistakes = report.confusions(5)
     if mistakes:
         text = "; ".join(f"{true} as {taken} ({n} of {total})" for true, taken, n, total in mistakes)
-        console.print(f"{report.trials[report.shown].name} mistakes most often: {text}", markup=False)
+        console.print(f"{report.trials[report.shown].name} mistakes most often: {text}")

@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mmn_edge.bundle.bundle import MANIFEST, PRECISIONS, bundle_files
 from mmn_edge.errors import UsageError
+from mmn_edge.system.contents import contents
 
-__all__ = ["backend_option", "find_bundle", "model_option", "numbers", "precision_option"]
+__all__ = ["OutputFile", "backend_option", "find_bundle", "model_option", "numbers", "precision_option"]
+
+
+class OutputFile(click.Path):
+    """A file to write: no folder, and of a kind that its suffix does not contradict.
+
+    Args:
+        suffixes: Those that fit, first the one to propose. A name without a suffix fits, and so does a device.
+    """
+
+    # What other programs would take a file of that name for.
+    FOREIGN = frozenset(
+        f".{name}"
+        for group in (
+            "avi m4v mkv mov mp4 webm",
+            "csv eaf srt textgrid tsv vtt xlsx",
+            "gz json jsonl ndjson npy npz onnx pickle pkl pt pth zip",
+            "html ini jpg md pdf png svg toml txt xml yaml yml",
+        )
+        for name in group.split()
+    )
+
+    def __init__(self, *suffixes: str) -> None:
+        super().__init__(dir_okay=False)
+        self._suffixes = suffixes
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """The path; UsageError of click where it does not fit."""
+        text = os.fsdecode(value)
+        if text.endswith(("/", os.sep)):
+            self.fail(f"{text} names a folder: name a file, such as {text}out{self._suffixes[0]}", parameter, context)
+        path = Path(os.fsdecode(super().convert(value, parameter, context)))
+        suffix = path.suffix.lower()
+        if suffix in self.FOREIGN and suffix not in self._suffixes and not str(path).startswith("/dev/"):
+            self.fail(
+                f"{path} would not hold what its name says: what is written is {' or '.join(self._suffixes)}, such as "
+                f"{path.with_suffix(self._suffixes[0]).name}",
+                parameter,
+                context,
+            )
+        return path
+
 
 model_option = click.option(
     "-m",
@@ -34,13 +78,28 @@ precision_option = click.option(
 )
 
 
+NO_BUNDLES = {
+    "checkpoint": "make one of it with mmn-edge convert",
+    "recording": "give it as SOURCE, and the bundle with --model",
+    "video": "give it as SOURCE, and the bundle with --model",
+    "data set": "mmn-edge evaluate BUNDLE --data measures one on it",
+    "ONNX model": "give the folder that it lies in",
+}
+"""What is given for a bundle by mistake, and what to do with it."""
+
+
 def find_bundle(named: Path | None) -> Path:
     """The bundle to use: the named one, or the only one in the current folder.
 
     Raises:
-        UsageError: None is named, and there is none or more than one.
+        UsageError: None is named, and there is none or more than one; or what is named is something else.
     """
     if named is not None:
+        if named.name == MANIFEST:
+            return named.parent
+        kind = contents(named)
+        if kind in NO_BUNDLES:
+            raise UsageError(f"{named} is a {kind}, and a model is a bundle: {NO_BUNDLES[kind]}")
         return named
     folders = (path.parent for path in Path.cwd().glob(f"*/{MANIFEST}"))
     found = sorted(folder for folder in folders if not folder.name.startswith(".") and bundle_files(folder))
@@ -52,13 +111,13 @@ def find_bundle(named: Path | None) -> Path:
     )
 
 
-def numbers(text: str, option: str) -> list[int]:
+def numbers(text: str, option: str, *, most: int) -> list[int]:
     """Parse ``"1,2,4"``.
 
     Raises:
-        UsageError: Something else.
+        UsageError: Something else, or a number that is not from 1 to ``most``.
     """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{option} takes whole numbers with commas between, not {text!r}") from None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and len(part) <= len(str(most)) and 1 <= int(part) <= most for part in parts):
+        raise UsageError(f"{option} takes whole numbers from 1 to {most} with commas between, not {text!r}")
+    return [int(part) for part in parts]

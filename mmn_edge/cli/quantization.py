@@ -197,13 +197,9 @@ def _count(batches: Batches) -> int:
 
 
 def _measure(network: MMN, batches: Batches, budget: Budget | None) -> tuple[Sensitivity, Choice | None]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from mmn_edge.train.sensitivity import choose, measure
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with terminal.bar() as progress:
         task = progress.add_task("measuring layers", total=None)
         found = measure(
             network, batches, on_step=lambda done, total: progress.update(task, completed=done, total=total)
@@ -219,23 +215,18 @@ def _measure(network: MMN, batches: Batches, budget: Budget | None) -> tuple[Sen
 
 
 def _print(found: Sensitivity, choice: Choice | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     from mmn_edge.cli.sensitivity_report import rows
 
-    console = Console()
     effects = (found.everything, *found.ranking()[:SHOWN])
     tables = [(f"int8 for these layers alone ({found.clips} clips, fp32 top-1 {found.accuracy:.2%})", effects)]
     if choice is not None:
         tables.append((f"mixed precision: {len(choice.kept)} layers kept in floating point", choice.steps))
     for title, entries in tables:
-        table = Table("layers", title=title, title_justify="left")
-        for heading in ("count", "top-1 lost", "agreement", "logit error"):
-            table.add_column(heading, justify="right")
-        for name, count, lost, agreement, error in rows(found, entries):
-            table.add_row(name, str(count), f"{lost:.2f}", f"{agreement:.1%}", f"{error:.2%}")
-        console.print(table)
+        cells = [
+            [name, str(count), f"{lost:.2f}", f"{agreement:.1%}", f"{error:.2%}"]
+            for name, count, lost, agreement, error in rows(found, entries)
+        ]
+        terminal.show(["layers", "count", "top-1 lost", "agreement", "logit error"], cells, words=1, title=title)
 
 
 def _write_report(folder: Path, found: Sensitivity, choice: Choice | None, *, title: str) -> None:

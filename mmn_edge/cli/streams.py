@@ -6,30 +6,45 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge.cli.options import backend_option, find_bundle, model_option, precision_option
+from mmn_edge.cli import terminal
+from mmn_edge.cli.options import OutputFile, backend_option, find_bundle, model_option, precision_option
 from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from mmn_edge.model.presets import Window
     from mmn_edge.runtime.recognizer import Prediction, Recognizer
     from mmn_edge.runtime.sinks.sink import Sink
-    from mmn_edge.runtime.sources.source import Observation
+    from mmn_edge.runtime.sources.source import Observation, Source
 
 __all__ = ["record", "run"]
 
 LATENCIES_KEPT = 100_000
 """The summary's percentiles are those of the newest ones, so that a stream may go on for ever."""
 
-SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on standard input, a video file, camera:0, or
-    synthetic (a made-up person; synthetic:seconds=60,seed=3)."""
+SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl, .jsonl.gz), - for the same on standard input, a video file,
+    camera:0, or synthetic (a made-up person; synthetic:seconds=60,seed=3). Videos are read upright."""
+
+LINES = (".jsonl", ".ndjson")
+"""What a file of JSON lines may be called."""
+
+rotate_option = click.option(
+    "--rotate",
+    type=click.Choice(["0", "90", "180", "270"]),
+    default="0",
+    help="Turn images clockwise by so many degrees first: for a camera mounted on its side.",
+)
+
+mirror_option = click.option(
+    "--mirror", is_flag=True, help="Swap left and right: for a camera whose image is a mirror's."
+)
 
 
 @click.command(
@@ -58,8 +73,8 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write JSON lines to a file instead of standard output.",
+    type=OutputFile(*LINES),
+    help="Write JSON lines to a file (.jsonl) instead of standard output.",
 )
 @click.option(
     "--speed",
@@ -72,6 +87,8 @@ SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl), - for the same on stan
     metavar="SECONDS",
     help="Stop after this much of the stream.",
 )
+@rotate_option
+@mirror_option
 @backend_option
 @precision_option
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of ONNX Runtime on the CPU.")
@@ -83,6 +100,8 @@ def run(
     output: Path | None,
     speed: float | None,
     duration: float | None,
+    rotate: str,
+    mirror: bool,
     backend: str | None,
     precision: str | None,
     threads: int | None,
@@ -92,9 +111,10 @@ def run(
     from mmn_edge.runtime.recognizer import Recognizer
     from mmn_edge.runtime.sinks.sink import JsonLinesSink, TableSink
     from mmn_edge.runtime.sources.grammar import open_source
+    from mmn_edge.runtime.sources.images import Orientation
 
     name = _source_name(source, camera)
-    stream = open_source(name, speed=speed)
+    stream = open_source(name, speed=speed, orientation=Orientation(int(rotate), mirror))
     _keep_apart(name, output)
     bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads)
     summary = _Summary()
@@ -114,12 +134,16 @@ def run(
         elif as_json or not sys.stdout.isatty():
             sink = JsonLinesSink(sys.stdout)
         else:
-            sink = TableSink(stride=bundle.manifest.window.stride)
+            sink = TableSink(terminal.console(), stride=bundle.manifest.window.stride)
         stack.enter_context(sink)
+        # Where predictions are seen, they tell how far it is.
+        follow = stack.enter_context(terminal.following("starting", quiet=output is None and sys.stdout.isatty()))
         try:
-            for prediction in recognizer.run(summary.watch(_limited(opened, duration), sink)):
+            for prediction in recognizer.run(summary.watch(_limited(opened, duration), sink, stream, follow)):
                 sink.write(prediction)
                 summary.add(prediction)
+            if not summary.frames:
+                raise SourceError(f"no frame came from {name}: it is empty, or what should send it ended first")
         except KeyboardInterrupt:
             if output is not None and not summary.predictions:
                 raise  # nothing to keep: an earlier output file stays
@@ -133,6 +157,8 @@ def run(
                 raise  # nothing to keep: an earlier output file stays
             failure = error  # raised below, after the summary of what was predicted until now
     click.echo(summary.text(recognizer, bundle.manifest.window), err=True)
+    if failure is None and stream.note is not None:
+        click.echo(f"note: {stream.note}", err=True)
     if failure is not None:
         raise failure
     if summary.interrupted:
@@ -161,8 +187,8 @@ def run(
     "-o",
     "--output",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The recording to write.",
+    type=OutputFile(*LINES),
+    help="The recording to write (.jsonl).",
 )
 @click.option(
     "--duration",
@@ -170,27 +196,32 @@ def run(
     metavar="SECONDS",
     help="Stop after this much of the stream.",
 )
-def record(source: str | None, camera: int | None, output: Path, duration: float | None) -> None:
+@rotate_option
+@mirror_option
+def record(
+    source: str | None, camera: int | None, output: Path, duration: float | None, rotate: str, mirror: bool
+) -> None:
     """See the decorator: the help text shares a paragraph with run."""
-    from rich.console import Console
-
     from mmn_edge.runtime.sources.grammar import open_source
+    from mmn_edge.runtime.sources.images import Orientation
     from mmn_edge.skeleton import recording
     from mmn_edge.system.files import line_file
 
     name = _source_name(source, camera)
-    stream = open_source(name)
+    stream = open_source(name, orientation=Orientation(int(rotate), mirror))
     _keep_apart(name, output)
-    failure = None
-    status = Console(stderr=True).status("recording, Ctrl-C to stop")
-    with stream, line_file(output) as file:
-        with suppress(OSError):
-            status.start()
+    failure: Exception | None = None
+    somebody = False
+    with stream, line_file(output) as file, terminal.following("recording, Ctrl-C to stop") as follow:
         try:
             for observation in _limited(stream, duration):
                 file.write(recording.format_frame(observation.frame) + "\n")
-                with suppress(OSError):
-                    status.update(f"recorded {file.lines} frames, {observation.frame.time:.1f} s, Ctrl-C to stop")
+                somebody = somebody or bool(observation.frame.persons)
+                follow(
+                    f"recorded {file.lines} frames, {observation.frame.time:.1f} s"
+                    + ("" if somebody else ", nobody seen yet"),
+                    stream.done,
+                )
             if not file.lines:
                 raise SourceError(f"no frame came from {name}, so nothing was written")
         except KeyboardInterrupt:
@@ -200,13 +231,16 @@ def record(source: str | None, camera: int | None, output: Path, duration: float
             if not file.lines:
                 raise
             failure = error
-        finally:
-            # A terminal that was closed takes no more text: no reason to lose the recording.
-            with suppress(OSError):
-                status.stop()
     click.echo(f"wrote {output}: {file.lines} frames", err=True)
     if failure is not None:
         raise failure
+    if stream.note is not None:
+        click.echo(f"note: {stream.note}", err=True)
+    if not somebody:
+        raise SourceError(
+            f"nobody was seen in any frame of {name}: check that a person is in view, the light, and which way is up "
+            "(--rotate turns the images)"
+        )
 
 
 class _Summary:
@@ -220,14 +254,22 @@ class _Summary:
         self._latencies: dict[str, deque[float]] = {}
         self._began: float | None = None
 
-    def watch(self, observations: Iterable[Observation], sink: Sink) -> Iterator[Observation]:
-        """Count frames on their way, and tell the sink how late it is."""
+    def watch(
+        self,
+        observations: Iterable[Observation],
+        sink: Sink,
+        stream: Source,
+        follow: Callable[[str, float | None], None],
+    ) -> Iterator[Observation]:
+        """Count frames on their way, tell the sink how late it is, and the terminal how far."""
         for observation in observations:
             if self._began is None:
                 self._began = time.perf_counter()
             self._seen = self._seen or bool(observation.frame.persons)
             self.frames += 1
-            sink.advance(observation.frame.time)
+            now = observation.frame.time
+            sink.advance(now)
+            follow(f"{now:.1f} s, {self.predictions} predictions", stream.done)
             yield observation
 
     def add(self, prediction: Prediction) -> None:

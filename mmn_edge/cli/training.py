@@ -239,20 +239,11 @@ def _warnings(source: TrainingData) -> list[str]:
 
 def _fit(trainer: Trainer, resume: bool) -> EpochResult:
     """Train with a progress bar and a line an epoch."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TextColumn
 
     epochs = trainer.recipe.optim.epochs
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-    )
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not trainer.processes.first
-    ) as progress:
+    loss_column = TextColumn("loss {task.fields[loss]:.3f}")
+    with terminal.bar(loss_column, disable=not trainer.processes.first) as progress:
         task = progress.add_task("epoch 1", total=None, loss=float("nan"))
 
         def on_step(step: int, steps: int, loss: float) -> None:

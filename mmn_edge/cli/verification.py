@@ -240,22 +240,21 @@ def _layers(
 
 def _print(report: DriftReport) -> None:
     """The tables, on standard output."""
-    from rich.markup import escape
+    from rich.text import Text
 
     from mmn_edge.drift import page
 
     console = terminal.output()
-    console.print(" ".join(page.facts(report)), markup=False)
+    console.print(" ".join(page.facts(report)))
     for note in page.notes(report):
-        console.print(f"- {note}", markup=False)
-    console.print(terminal.table(*page.summary(report), words=1))
+        console.print(f"- {note}")
+    terminal.show(*page.summary(report), words=1, on=console)
     if len(report.trials) > 2:
-        console.print(terminal.table(*page.pairs(report), words=1))
+        terminal.show(*page.pairs(report), words=1, on=console)
     for name, drift in report.layers.items():
-        console.print(
-            f"[bold]{escape(name)}[/], {len(drift.layers)} layers; drift begins {escape(page.layer_words(drift))}"
-        )
-        console.print(terminal.table(*page.layer_table(drift), words=2))
+        words = f", {len(drift.layers)} layers; drift begins {page.layer_words(drift)}"
+        console.print(Text.assemble((name, "bold"), words))
+        terminal.show(*page.layer_table(drift), words=2, on=console)
     if report.failed:
-        console.print(terminal.table(*page.drifted(report), words=3))
-    console.print(page.verdict(report), markup=False, style="bold red" if report.failed else "bold green")
+        terminal.show(*page.drifted(report), words=3, on=console)
+    console.print(page.verdict(report), style="bold red" if report.failed else "bold green")

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from mmn_edge.errors import DataError, LayoutError
+from mmn_edge.errors import DataError, LayoutError, TruncatedError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
 
@@ -54,6 +54,7 @@ def read_frames(file: TextIO, *, origin: str) -> Iterator[Frame]:
 
     Raises:
         DataError: A line is no frame, or time runs backwards; the message gives the line's number.
+        TruncatedError: The last line breaks off.
     """
     last = -math.inf
     number = 0
@@ -62,9 +63,18 @@ def read_frames(file: TextIO, *, origin: str) -> Iterator[Frame]:
         where = f"{origin}, line {number}"
         if len(line) > MAX_LINE:
             raise DataError(f"{where} is longer than {MAX_LINE} characters: a recording has one frame a line")
+        if number == 1:
+            line = line.removeprefix("\ufeff")  # the mark that editors on Windows put before UTF-8
         if not line.strip():
             continue
-        frame = parse_frame(line, where=where)
+        try:
+            frame = parse_frame(line, where=where)
+        except DataError as error:
+            if line.endswith("\n") or not isinstance(error.__cause__, ValueError) or number == 1:
+                raise
+            raise TruncatedError(
+                f"{where} breaks off: the recording ends early, and what came before was read"
+            ) from error
         if frame.time < last:
             raise DataError(f"{where}: time runs backwards, from {last} s to {frame.time} s")
         last = frame.time

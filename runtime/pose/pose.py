@@ -64,6 +64,16 @@ class PoseSource:
         """The layout of the estimator."""
         return self._estimator.layout
 
+    @property
+    def done(self) -> float | None:
+        """What share of the images was read, where that is known."""
+        return self._images.done
+
+    @property
+    def note(self) -> str | None:
+        """What the images' source says of them at the end."""
+        return self._images.note
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             # Images first: a missing file or camera should be told before seconds go into loading a model.

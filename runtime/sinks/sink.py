@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mmn_edge.runtime.recognizer import Prediction
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from typing_extensions import Self
 
 __all__ = ["JsonLinesSink", "Sink", "TableSink"]
@@ -63,13 +64,20 @@ class JsonLinesSink:
 class TableSink:
     """A table on a terminal, redrawn in place: for every person the five likeliest classes, and the latencies.
 
+    A terminal that is narrow gets less: first the bars go, then the group, then what is beside the label and its
+    probability.
+
     Args:
+        console: Where it is drawn; its width is asked for at each drawing. Labels are printed as they are: the console
+            must take neither markup nor emoji codes.
         stride: Seconds of the stream between two predictions of a person.
     """
 
-    WIDTH = 24
+    BAR = 24
+    LABEL = 32
 
-    def __init__(self, *, stride: float = 0.25) -> None:
+    def __init__(self, console: Console, *, stride: float = 0.25) -> None:
+        self._console = console
         self._kept_seconds = max(3.0, 1.5 * stride)
         # Replaced and never changed: another thread draws it.
         self._latest: dict[int, Prediction] = {}
@@ -79,7 +87,7 @@ class TableSink:
     def __enter__(self) -> Self:
         from rich.live import Live
 
-        self._live = Live(get_renderable=self._render, refresh_per_second=12, transient=False)
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=12, transient=False)
         self._live.__enter__()
         return self
 
@@ -97,28 +105,50 @@ class TableSink:
         self._latest = {**self._latest, prediction.person: prediction}
 
     def _render(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         latest = self._latest
         title = f"micro-actions at {self._time:.1f} s"
         if not latest:
-            title += ": waiting for somebody to be seen for a whole window"
-        table = Table(title=title, title_justify="left", expand=False)
+            return Text(f"{title}: waiting for somebody to be seen for a whole window", "italic")
         # Fixed widths, so that the table does not jump from one prediction to the next.
-        for heading, width in (("person", 6), ("micro-action", 32), ("group", 10), ("probability", 7 + self.WIDTH)):
-            table.add_column(heading, no_wrap=True, min_width=width)
-        for person, prediction in sorted(latest.items()):
-            for rank, (label, probability) in enumerate(prediction.top):
-                bar = "█" * round(probability * self.WIDTH)
+        person, label, group, bar = self._widths(max(len(p.group or "") for p in latest.values()))
+        table = Table(expand=False)
+        table.add_column("person" if person >= 6 else "", no_wrap=True, width=person)
+        table.add_column("micro-action", width=label)  # wrapped between words where it must be
+        if group:
+            table.add_column("group", no_wrap=True, width=group)
+        table.add_column("prob." if not bar else "probability", no_wrap=True, width=6 + (bar and bar + 1))
+        for identity, prediction in sorted(latest.items()):
+            for rank, (name, probability) in enumerate(prediction.top):
+                cells = [str(identity) if rank == 0 else "", name]
+                if group:
+                    cells.append((prediction.group or "") if rank == 0 else "")
+                filled = f" {'█' * round(probability * bar)}" if bar else ""
                 table.add_row(
-                    str(person) if rank == 0 else "",
-                    label,
-                    (prediction.group or "") if rank == 0 else "",
-                    f"{probability:6.1%} {bar}",
+                    *cells,
+                    f"{probability:6.1%}{filled}",
                     style="bold" if rank == 0 else "dim",
                     end_section=rank == len(prediction.top) - 1,
                 )
-        if latest:
-            stages = max(latest.values(), key=lambda p: p.time).latency_ms
-            table.caption = "  ".join(f"{stage} {ms:.1f} ms" for stage, ms in stages.items())
-        return table
+        stages = max(latest.values(), key=lambda p: p.time).latency_ms
+        caption = "  ".join(f"{stage} {ms:.1f}\u00a0ms".replace(" ", "\u00a0", 1) for stage, ms in stages.items())
+        return Group(Text(title, "italic"), table, Text(caption, "dim"))
+
+    def _widths(self, group: int) -> tuple[int, int, int, int]:
+        """Columns of person, label, group and bar; 0 leaves one out."""
+        group = group and max(group, 10)
+        room = self._console.width - 6  # of the probability
+        for person, shown_group, label, bar in (
+            (6, group, self.LABEL, self.BAR),
+            (6, group, self.LABEL, 0),
+            (6, 0, self.LABEL, 0),
+            (3, 0, self.LABEL, 0),
+        ):
+            frames = 3 * (3 + bool(shown_group)) + 1
+            left = room - person - shown_group - label - (bar and bar + 1) - frames
+            if left >= 0:
+                return person, label, shown_group, bar or (left - 1 if left >= 9 else 0)
+        return 3, max(room - 3 - 10, 8), 0, 0

@@ -1,7 +1,7 @@
 """The one grammar in which sources are named on the command line.
 
 ===========================  ==================================================================
-``FILE.jsonl``               a skeleton recording
+``FILE.jsonl[.gz]``          a skeleton recording
 ``-``                        the same on standard input
 ``FILE.avi`` (any video)     a video, through a pose estimator
 ``camera:0``                 a camera, through a pose estimator
@@ -16,13 +16,27 @@ from pathlib import Path
 from mmn_edge.errors import SourceError, UsageError
 from mmn_edge.runtime.pose.mediapipe import MediaPipeHolistic
 from mmn_edge.runtime.pose.pose import PoseSource
-from mmn_edge.runtime.sources.images import CameraImages, ImageSource, VideoImages
+from mmn_edge.runtime.sources.images import TURNS, UPRIGHT, CameraImages, ImageSource, Orientation, VideoImages
 from mmn_edge.runtime.sources.recordings import PacedSource, RecordingSource, SyntheticSource
 from mmn_edge.runtime.sources.source import Source
+from mmn_edge.system.contents import contents
 
 __all__ = ["open_source"]
 
-RECORDING_SUFFIXES = (".jsonl", ".ndjson")
+FORMS = "a recording (.jsonl), a video, camera:0, synthetic, or - for standard input"
+
+ELSEWHERE = {
+    "bundle": "is a bundle, what recognises: give it with --model, and as SOURCE what is to be recognised",
+    "folder": "is a folder: as SOURCE give one file. The clips of a folder are measured by mmn-edge evaluate, and made "
+    "a data set by mmn-edge data import",
+    "checkpoint": "is a checkpoint: make a bundle of it with mmn-edge convert, and give that with --model",
+    "ONNX model": "is a model: give its bundle with --model, and as SOURCE what is to be recognised",
+    "data set": "is a data set: mmn-edge evaluate measures a model on it",
+    "JSON file": "is JSON, but no recording, which has a frame with time, layout and persons on each line: results of "
+    "AlphaPose or OpenPose are made clips by mmn-edge data import",
+}
+"""What is no source, and where it belongs."""
+
 MAX_SYNTHETIC = 1e6
 """Largest number that a synthetic source takes: 11 days of seconds."""
 
@@ -30,17 +44,20 @@ MAX_CAMERA = 2**31 - 1
 """Largest number that OpenCV takes."""
 
 
-def open_source(name: str, *, speed: float | None = None) -> Source:
+def open_source(name: str, *, speed: float | None = None, orientation: Orientation = UPRIGHT) -> Source:
     """Make the source that ``name`` stands for, not yet opened.
 
     Args:
         name: See the module's table.
         speed: Replay at this multiple of real time; None means as fast as it can be read (a camera has its own pace).
+        orientation: How to turn the images of a video or camera.
 
     Raises:
-        UsageError: A malformed name.
+        UsageError: A malformed name, or something that is no source, such as a bundle.
         SourceError: A file that is not there.
     """
+    if orientation.rotate not in TURNS:
+        raise UsageError(f"images are rotated by {', '.join(map(str, TURNS))} degrees, not by {orientation.rotate}")
     if speed is not None and not speed > 0:
         raise UsageError(f"the speed of a replay must be positive, not {speed}")
     scheme, _, rest = name.partition(":")
@@ -49,25 +66,33 @@ def open_source(name: str, *, speed: float | None = None) -> Source:
             raise UsageError("a camera has its own pace: leave the speed out")
         if not rest.isdecimal() or int(rest) > MAX_CAMERA:
             raise UsageError(f"{name!r} names no camera: write camera:0 for the first one")
-        return _with_pose(CameraImages(int(rest)))
-    source = _replay(name, scheme, rest)
+        return _with_pose(CameraImages(int(rest), orientation))
+    source = _replay(name, scheme, rest, orientation)
     return PacedSource(source, speed) if speed is not None else source
 
 
-def _replay(name: str, scheme: str, rest: str) -> Source:
+def _replay(name: str, scheme: str, rest: str, orientation: Orientation) -> Source:
+    path = Path(name)
+    if rest.startswith("//") and not path.exists():
+        raise UsageError(
+            f"{scheme}:// is a network address, and a source is {FORMS}: save the stream first, as with "
+            "ffmpeg -i ADDRESS -c copy talk.mkv"
+        )
+    is_synthetic, kind = scheme == "synthetic", contents(path)
+    if orientation != UPRIGHT and (name == "-" or is_synthetic or kind == "recording"):
+        raise UsageError(f"images are rotated and mirrored, and {name} has none: leave --rotate and --mirror out")
     if name == "-":
         return RecordingSource(None)
-    if scheme == "synthetic":
+    if is_synthetic:
         return _synthetic(name, rest)
-    path = Path(name)
+    if kind in ELSEWHERE:
+        raise UsageError(f"{name} {ELSEWHERE[kind]}")
     if not path.is_file():
         reason = "is not a file" if path.exists() else "does not exist"
-        raise SourceError(
-            f"source {name} {reason}: give a recording (.jsonl), a video, camera:0, synthetic, or - for standard input"
-        )
-    if path.suffix.lower() in RECORDING_SUFFIXES:
+        raise SourceError(f"source {name} {reason}: give {FORMS}")
+    if kind == "recording":
         return RecordingSource(path)
-    return _with_pose(VideoImages(path))
+    return _with_pose(VideoImages(path, orientation))
 
 
 def _with_pose(images: ImageSource) -> Source:

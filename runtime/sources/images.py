@@ -20,10 +20,21 @@ from mmn_edge.system.extras import require
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["CameraImages", "Image", "ImageArray", "ImageSource", "VideoImages"]
+__all__ = ["TURNS", "UPRIGHT", "CameraImages", "Image", "ImageArray", "ImageSource", "Orientation", "VideoImages"]
 
-MAX_DAMAGED = 25
-"""Images of a video in a row that may be damaged; after more the file is at its end."""
+MAX_FAILED = 25
+"""Images in a row that may fail where the container does not say how many there are; after more it is at its end."""
+
+MAX_COUNT = 10_000_000
+"""Images that a container is believed to hold; a damaged header may say anything."""
+
+END_SLACK = 0.5
+"""Seconds that may lack at the end of a whole video: its sound may be longer, and frame rates are rounded."""
+
+TURNS = (0, 90, 180, 270)
+
+UNDECODED = {"av01": "AV1"}
+"""Codecs that pip's OpenCV opens and never decodes."""
 
 ImageArray = npt.NDArray[np.uint8]
 
@@ -44,8 +55,37 @@ class Image:
     capture_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How images are turned before anything looks at them; for cameras that are not mounted upright.
+
+    Attributes:
+        rotate: Degrees clockwise, one of :data:`TURNS`. What a video file says of its own rotation comes before.
+        mirror: Swap left and right, after the rotation: for cameras that deliver a mirrored image.
+    """
+
+    rotate: int = 0
+    mirror: bool = False
+
+
+UPRIGHT = Orientation()
+
+
 class ImageSource(Protocol):
-    """A stream of images: a context manager that yields :class:`Image` in time order."""
+    """A stream of images: a context manager that yields :class:`Image` in time order.
+
+    Attributes:
+        done: What share of the stream was read, 0 to 1; None where that is not known.
+        note: What is to be said of the stream once it was read, such as that images were left out; None for nothing.
+    """
+
+    @property
+    def done(self) -> float | None:
+        """What share of the stream was read."""
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said of the stream at its end."""
 
     def __enter__(self) -> Self:
         """Open the device or file; raises :class:`mmn_edge.errors.SourceError` where that fails."""
@@ -62,6 +102,7 @@ class _Capture:
 
     _cv2: Any
     _capture: Any = None
+    _orientation: Orientation
 
     def __enter__(self) -> Self:
         self._cv2 = _opencv()
@@ -78,25 +119,54 @@ class _Capture:
     def _retrieve(self) -> ImageArray | None:
         """Decode the image grabbed last; None where that fails."""
         decoded, bgr = self._capture.retrieve()
-        return self._cv2.cvtColor(bgr, self._cv2.COLOR_BGR2RGB) if decoded else None
+        if not decoded:
+            return None
+        cv2 = self._cv2
+        turn = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+        if self._orientation.rotate:
+            bgr = cv2.rotate(bgr, turn[self._orientation.rotate])
+        if self._orientation.mirror:
+            bgr = cv2.flip(bgr, 1)
+        rgb: ImageArray = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        return rgb
 
 
 class VideoImages(_Capture):
     """The images of a video file, as fast as they can be read.
 
-    An image's time is the container's time stamp where that is sane (later than the image before), else one
-    frame period after the image before. A truncated video yields the images that can be read.
+    They are upright: rotated as the file says that they are to be shown, then as ``orientation`` says. An image's time
+    is the container's time stamp where that is sane (later than the image before), else one frame period after the
+    image before. Images that cannot be read are left out, however many there are in a row, and :attr:`note` says so.
 
     Args:
         path: A video in any format that OpenCV reads.
+        orientation: How to turn the images.
 
     Raises:
         MissingDependencyError: On entry, if OpenCV is not installed.
-        SourceError: On entry, if the file is missing or no video; on iteration, if it has no readable image.
+        SourceError: On entry, if the file is missing or no video; on iteration, if it has no readable image, and after
+            the last image, if it ends before the end that its header states.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, orientation: Orientation = UPRIGHT) -> None:
         self.path = Path(path)
+        self._orientation = orientation
+        self._total = 0
+        self._read = 0
+        self._failed = 0
+
+    @property
+    def done(self) -> float | None:
+        """What share of the images was read."""
+        return min((self._read + self._failed) / self._total, 1.0) if self._total else None
+
+    @property
+    def note(self) -> str | None:
+        """How many images are damaged and were left out, known at the end."""
+        return f"{self._images_read()}; the others are damaged and were left out" if self._failed else None
+
+    def _images_read(self) -> str:
+        return f"{self._read} of {self._read + self._failed} images of {self.path} were read"
 
     def _open(self) -> Any:
         try:
@@ -111,26 +181,61 @@ class VideoImages(_Capture):
                 f"{self.path} is not a video that OpenCV can read: "
                 "give an AVI, MP4 or MKV file, and check that it was copied completely"
             )
+        # OpenCV's default differs between versions: on up to 4.10, off in 4.11.
+        capture.set(self._cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        count = capture.get(self._cv2.CAP_PROP_FRAME_COUNT)
+        self._total = int(count) if 0 < count <= MAX_COUNT else 0
+        self._read = self._failed = 0
         return capture
 
     def __iter__(self) -> Iterator[Image]:
         """Yield the images of the file from the first to the last."""
         last: float | None = None
-        damaged = 0
-        while True:
+        failed = 0  # since the last image
+        while failed <= max(MAX_FAILED, self._total - self._read - self._failed):
             begin = time.perf_counter()
             pixels = self._retrieve() if self._capture.grab() else None
             if pixels is None:  # OpenCV does not say whether an image is damaged or the file at its end
-                damaged += 1
-                if damaged > MAX_DAMAGED:
-                    break
+                failed += 1
                 continue
-            damaged = 0
+            self._failed += failed
+            failed = 0
+            self._read += 1
             capture_ms = (time.perf_counter() - begin) * 1000
             last = self._time(last)
             yield Image(last, pixels, capture_ms)
         if last is None:
-            raise SourceError(f"the video {self.path} has no readable image: it may be empty or damaged")
+            raise SourceError(self._nothing())
+        if self._lacks(last) > max(END_SLACK, 3 * self._period()):
+            self._failed = max(self._total - self._read, 0)
+            raise SourceError(
+                f"{self._images_read()}: it ends early, and what was read is kept; check that it was copied completely"
+            )
+
+    def _nothing(self) -> str:
+        """Why no image could be read."""
+        code = int(self._capture.get(self._cv2.CAP_PROP_FOURCC))
+        codec = "".join(chr(code >> shift & 0xFF) for shift in (0, 8, 16, 24)).strip("\0 ")
+        if self._total and codec.lower() in UNDECODED:
+            return (
+                f"{self.path} is {UNDECODED[codec.lower()]} video, which this OpenCV cannot decode: convert it, as "
+                f"with ffmpeg -i {self.path.name} -c:v libx264 out.mp4"
+            )
+        count = f"none of its {self._total} images can be read" if self._total else "it holds no images"
+        return f"the video {self.path} has no readable image: {count}, so it may be empty or damaged"
+
+    def _period(self) -> float:
+        """Seconds from image to image, 0 where the container does not say."""
+        rate = float(self._capture.get(self._cv2.CAP_PROP_FPS))
+        return 1 / rate if math.isfinite(rate) and rate > 0 else 0.0
+
+    def _lacks(self, last: float) -> float:
+        """Seconds from the end of the last image to the end that the container states.
+
+        Both the count and the time must lack: either is an estimate in some containers.
+        """
+        period = self._period()
+        return min((self._total - self._read - self._failed) * period, (self._total - 1) * period - last)
 
     def _time(self, last: float | None) -> float:
         # Containers count in microseconds at best; the rest is noise of OpenCV's arithmetic.
@@ -155,14 +260,19 @@ class CameraImages(_Capture):
 
     Args:
         index: The number of the device: 0 is the first camera, ``/dev/video0`` on Linux.
+        orientation: How to turn the images.
 
     Raises:
         MissingDependencyError: On entry, if OpenCV is not installed.
         SourceError: On entry, if the camera cannot be opened; on iteration, if it stops delivering.
     """
 
-    def __init__(self, index: int = 0) -> None:
+    done = None
+    note = None
+
+    def __init__(self, index: int = 0, orientation: Orientation = UPRIGHT) -> None:
         self.index = index
+        self._orientation = orientation
 
     def _open(self) -> Any:
         capture = self._cv2.VideoCapture(self.index)

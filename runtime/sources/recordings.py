@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from mmn_edge.datasets.synthetic import clips
-from mmn_edge.errors import DataError, SourceError
+from mmn_edge.errors import DataError, SourceError, TruncatedError
 from mmn_edge.runtime.sources.source import Observation, Source
 from mmn_edge.skeleton import recording
+from mmn_edge.system.contents import GZIP
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,14 +30,22 @@ class RecordingSource:
     """Reads a recording, see :mod:`mmn_edge.skeleton.recording`.
 
     Args:
-        path: A ``.jsonl`` file; None reads standard input.
+        path: A ``.jsonl`` file, or one compressed with gzip; None reads standard input.
     """
 
     layout = None
+    note = None
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._file: TextIO | None = None
+        self._bytes: BinaryIO | None = None
+        self._size = 0
+
+    @property
+    def done(self) -> float | None:
+        """What share of the file's bytes was read; None for standard input."""
+        return min(self._bytes.tell() / self._size, 1.0) if self._bytes is not None and self._size else None
 
     def __enter__(self) -> Self:
         if self._path is None:
@@ -42,7 +54,11 @@ class RecordingSource:
             self._file = sys.stdin
             return self
         try:
-            self._file = self._path.open(encoding="utf-8")
+            self._bytes = self._path.open("rb", buffering=0)
+            self._size = self._path.stat().st_size
+            buffered = io.BufferedReader(cast(io.RawIOBase, self._bytes))
+            packed = buffered.peek(len(GZIP)).startswith(GZIP)
+            self._file = io.TextIOWrapper(gzip.GzipFile(fileobj=buffered) if packed else buffered, encoding="utf-8")
         except OSError as error:
             raise SourceError(f"cannot open the recording {self._path}: {error.strerror}") from error
         return self
@@ -50,7 +66,9 @@ class RecordingSource:
     def __exit__(self, *error: object) -> None:
         if self._file is not None and self._path is not None:
             self._file.close()
-        self._file = None
+        if self._bytes is not None:
+            self._bytes.close()
+        self._file = self._bytes = None
 
     def __iter__(self) -> Iterator[Observation]:
         if self._file is None:
@@ -61,6 +79,12 @@ class RecordingSource:
                 yield Observation(frame)
         except UnicodeDecodeError as error:
             raise DataError(f"{origin} is not text: a recording is JSON, one frame a line") from error
+        except EOFError as error:
+            raise TruncatedError(
+                f"{origin} breaks off: the recording ends early, and what came before was read"
+            ) from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{origin} is damaged ({error}): compress the recording again") from error
 
 
 class SyntheticSource:
@@ -74,9 +98,17 @@ class SyntheticSource:
     """
 
     layout = clips.LAYOUT
+    note = None
 
     def __init__(self, *, seconds: float = 60.0, seed: int = 0, fps: float = 30.0) -> None:
         self._session = clips.script(seconds, seed, fps)
+        self._seconds = seconds
+        self._time = 0.0
+
+    @property
+    def done(self) -> float | None:
+        """What share of the seconds has passed."""
+        return min(self._time / self._seconds, 1.0) if self._seconds else None
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +118,7 @@ class SyntheticSource:
 
     def __iter__(self) -> Iterator[Observation]:
         for frame in self._session.frames():
+            self._time = frame.time
             yield Observation(frame)
 
 
@@ -105,6 +138,16 @@ class PacedSource:
     def layout(self) -> str | None:
         """The layout of the source within."""
         return self._source.layout
+
+    @property
+    def done(self) -> float | None:
+        """What share of the source within was read."""
+        return self._source.done
+
+    @property
+    def note(self) -> str | None:
+        """What the source within says at its end."""
+        return self._source.note
 
     def __enter__(self) -> Self:
         self._source.__enter__()

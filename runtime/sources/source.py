@@ -36,11 +36,21 @@ class Source(Protocol):
 
     Attributes:
         layout: The layout of every frame, or None where only the first frame tells (a recording).
+        done: What share of the stream was read, 0 to 1; None where that is not known, as of a camera.
+        note: What is to be said of the stream once it was read, such as that images were left out; None for nothing.
     """
 
     @property
     def layout(self) -> str | None:
         """The name of the skeleton layout of this stream, if known before the first frame."""
+
+    @property
+    def done(self) -> float | None:
+        """What share of the stream was read."""
+
+    @property
+    def note(self) -> str | None:
+        """What is to be said of the stream at its end."""
 
     def __enter__(self) -> Self:
         """Open the device or file; raises :class:`mmn_edge.errors.SourceError` where that fails."""

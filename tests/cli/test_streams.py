@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import pty
@@ -17,7 +18,8 @@ from click.testing import CliRunner, Result
 
 from mmn_edge.cli import _invoke, cli
 from mmn_edge.datasets.synthetic import clips
-from mmn_edge.errors import BundleError, DataError, LayoutError, MmnEdgeError, SourceError, UsageError
+from mmn_edge.errors import BundleError, DataError, LayoutError, MmnEdgeError, SourceError, TruncatedError, UsageError
+from mmn_edge.runtime.sources.recordings import RecordingSource
 from mmn_edge.skeleton import recording
 
 
@@ -358,3 +360,85 @@ def test_ctrl_c_ends_a_run_with_its_summary(small_bundle: Path) -> None:
     assert process.returncode == 130
     assert "predictions in" in message
     assert "Traceback" not in message
+
+
+@pytest.mark.parametrize("command", ["record", "run"])
+@pytest.mark.parametrize("source", ["empty.jsonl", "-"])
+def test_an_empty_source_is_no_success(command: str, source: str, small_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    target = tmp_path / "out.jsonl"
+    target.write_text("precious")
+    model = ["-m", small_bundle] if command == "run" else []
+    name = source if source == "-" else tmp_path / source
+    result = invoke(command, *model, name, "-o", target, stdin="")
+    assert isinstance(result.exception, SourceError)
+    assert f"no frame came from {name}" in str(result.exception)
+    assert target.read_text() == "precious"
+
+
+def test_a_recording_of_nobody_is_kept_and_no_success(tmp_path: Path) -> None:
+    frames = [replace(frame, persons=()) for frame in clips.script(1.0, 1).frames()]
+    source, target = tmp_path / "nobody.jsonl", tmp_path / "out.jsonl"
+    with source.open("w") as file:
+        recording.write_frames(file, frames)
+    result = invoke("record", source, "-o", target)
+    assert isinstance(result.exception, SourceError)
+    assert "nobody was seen in any frame" in str(result.exception)
+    assert len(target.read_text().splitlines()) == len(frames)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_recording_that_breaks_off_keeps_its_predictions(
+    packed: bool, small_bundle: Path, session_file: Path, tmp_path: Path
+) -> None:
+    content = session_file.read_bytes()
+    if packed:
+        content = gzip.compress(content)
+    source = tmp_path / ("cut.jsonl.gz" if packed else "cut.jsonl")
+    source.write_bytes(content[: len(content) * 2 // 3])
+    result = invoke("run", "-m", small_bundle, source)
+    assert isinstance(result.exception, TruncatedError)
+    assert "breaks off" in str(result.exception)
+    assert result.exception.exit_code == 7
+    whole = predictions(invoke("run", "-m", small_bundle, session_file).stdout)
+    kept = predictions(result.stdout)
+    assert 10 < len(kept) < len(whole)
+    assert kept == whole[: len(kept)]
+
+
+def test_a_packed_recording_gives_the_same_predictions(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "session.jsonl.gz"
+    packed.write_bytes(gzip.compress(session_file.read_bytes()))
+    one, other = (predictions(invoke("run", "-m", small_bundle, path).stdout) for path in (packed, session_file))
+    assert one == other
+
+
+def test_what_was_left_out_of_a_video_is_said(
+    small_bundle: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordingSource, "note", "41 of 81 images were read")
+    result = invoke("run", "-m", small_bundle, session_file)
+    assert result.exit_code == 0
+    assert "note: 41 of 81 images were read" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["record", "run"])
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [("x.mp4", "what is written is .jsonl or .ndjson, such as x.jsonl"), ("folder/", "names a folder"), (".", "is a")],
+)
+def test_a_file_of_lines_has_a_fitting_name(command: str, output: str, words: str, session_file: Path) -> None:
+    result = invoke(command, session_file, "-o", output)
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+
+
+def test_the_wrong_room_is_named(small_bundle: Path, small_checkpoint: Path, session_file: Path) -> None:
+    for model, source, words in (
+        (small_bundle, small_bundle, "is a bundle, what recognises: give it with --model"),
+        (session_file, session_file, "is a recording, and a model is a bundle: give it as SOURCE"),
+        (small_checkpoint, session_file, "is a checkpoint, and a model is a bundle: make one of it"),
+    ):
+        result = invoke("run", "-m", model, source)
+        assert isinstance(result.exception, UsageError)
+        assert words in str(result.exception)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mmn_edge.errors import DataError, LayoutError
+from mmn_edge.errors import DataError, LayoutError, TruncatedError
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
 from mmn_edge.skeleton.recording import MAX_COORDINATE, MAX_LINE, MAX_PERSONS, format_frame, parse_frame, read_frames
 
@@ -213,3 +213,20 @@ def test_whatever_a_line_holds_it_is_a_frame_or_a_data_error() -> None:
                 assert np.isfinite(found.keypoints[seen]).all()
                 assert np.isnan(found.keypoints[~seen]).all()
     assert 300 < refused < 1000  # the mutations are neither all harmless nor all fatal
+
+
+def test_a_mark_before_utf8_is_passed_over() -> None:
+    text = "\ufeff" + line(person()) + "\n"
+    assert len(list(read_frames(io.StringIO(text), origin="r"))) == 1
+
+
+def test_a_last_line_that_breaks_off_is_an_early_end() -> None:
+    whole = line(person()) + "\n"
+    found = []
+    with pytest.raises(TruncatedError, match="r, line 2 breaks off: the recording ends early"):
+        found.extend(read_frames(io.StringIO(whole + whole[:40]), origin="r"))
+    with pytest.raises(DataError, match="line 1 is not JSON") as caught:  # nothing came before
+        list(read_frames(io.StringIO(whole[:40]), origin="r"))
+    assert not isinstance(caught.value, TruncatedError)
+    with pytest.raises(DataError, match="line 2 is not JSON"):
+        list(read_frames(io.StringIO(whole + whole[:40] + "\n" + whole), origin="r"))

@@ -1,11 +1,15 @@
+import gzip
 from pathlib import Path
 
 import pytest
 
+from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import MmnEdgeError, SourceError, UsageError
 from mmn_edge.runtime.pose.pose import PoseSource
 from mmn_edge.runtime.sources.grammar import open_source
+from mmn_edge.runtime.sources.images import Orientation
 from mmn_edge.runtime.sources.recordings import PacedSource, RecordingSource, SyntheticSource
+from mmn_edge.skeleton import recording
 
 
 def test_the_grammar(tmp_path: Path) -> None:
@@ -24,7 +28,8 @@ def test_the_grammar(tmp_path: Path) -> None:
     ("name", "speed", "kind", "message"),
     [
         ("nothing.jsonl", None, SourceError, "does not exist"),
-        ("/", None, SourceError, "is not a file"),
+        ("/", None, UsageError, "is a folder: as SOURCE give one file"),
+        ("rtsp://user:secret@host/1", None, UsageError, "^rtsp:// is a network address"),
         ("camera:x", None, UsageError, "camera:0"),
         ("camera:-1", None, UsageError, "camera:0"),
         ("camera:\u00b2", None, UsageError, "camera:0"),
@@ -40,3 +45,42 @@ def test_the_grammar(tmp_path: Path) -> None:
 def test_what_is_no_source(name: str, speed: float | None, kind: type[MmnEdgeError], message: str) -> None:
     with pytest.raises(kind, match=message):
         open_source(name, speed=speed)
+
+
+@pytest.mark.parametrize("name", ["-", "synthetic", "r.jsonl"])
+def test_only_images_are_turned(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.jsonl").touch()
+    for orientation in (Orientation(90), Orientation(mirror=True)):
+        with pytest.raises(UsageError, match="leave --rotate and --mirror out"):
+            open_source(name, orientation=orientation)
+    assert open_source(name, orientation=Orientation()) is not None
+
+
+def test_what_belongs_elsewhere_is_named(tmp_path: Path, small_bundle: Path, small_checkpoint: Path) -> None:
+    pose = tmp_path / "alphapose.json"
+    pose.write_text('[{"image_id": "0.jpg", "keypoints": [1, 2, 3]}]')
+    for path, words in (
+        (small_bundle, "is a bundle, what recognises: give it with --model"),
+        (small_checkpoint, "is a checkpoint: make a bundle of it with mmn-edge convert"),
+        (pose, "is JSON, but no recording"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            open_source(str(path))
+
+
+def test_a_recording_is_known_by_its_content(tmp_path: Path) -> None:
+    frame = recording.format_frame(next(iter(clips.script(1.0, 1).frames()))) + "\n"
+    for name, content in (
+        ("r.json", frame.encode()),
+        ("r.txt", b"\xef\xbb\xbf" + frame.encode()),
+        ("r.jsonl.gz", gzip.compress(2 * frame.encode())),
+        ("bom.jsonl", b"\xef\xbb\xbf" + frame.encode()),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with open_source(str(path)) as source:
+            assert isinstance(source, RecordingSource), name
+            observations = list(source)
+            assert source.done == 1.0
+        assert observations[0].frame.layout == clips.LAYOUT

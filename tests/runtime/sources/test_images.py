@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from mmn_edge.errors import MissingDependencyError, SourceError
-from mmn_edge.runtime.sources.images import CameraImages, VideoImages
+from mmn_edge.runtime.sources.images import CameraImages, Orientation, VideoImages
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV (the camera extra)")
 
@@ -108,7 +110,9 @@ def test_truncated_video_yields_its_readable_images(tmp_path: Path) -> None:
     path = tmp_path / "truncated.avi"
     path.write_bytes(whole.read_bytes()[:200_000])
     with VideoImages(path) as source, VideoImages(whole) as expected:
-        images = list(source)
+        images = []
+        with pytest.raises(SourceError, match=r"of 81 images of .* were read: it ends early"):
+            images.extend(source)
         originals = [original for _, original in zip(images, expected, strict=False)]
     assert 5 <= len(images) < 81
     assert [image.time for image in images] == [original.time for original in originals]
@@ -127,6 +131,60 @@ def test_a_damaged_image_is_left_out(video: Path) -> None:
         images = list(source)
     assert len(images) == COUNT - 1
     assert images[-1].time == pytest.approx((COUNT - 1) / RATE, abs=1e-6)
+    assert source.note is not None
+    assert source.note.startswith(f"{COUNT - 1} of {COUNT} images of {video} were read")
+
+
+def test_done_is_the_share_of_images_read(video: Path) -> None:
+    with VideoImages(video) as source:
+        shares = [source.done for _ in source]
+    assert shares == pytest.approx([(index + 1) / COUNT for index in range(COUNT)])
+    assert source.note is None
+
+
+@pytest.mark.parametrize(
+    ("rotate", "mirror", "expected"),
+    [
+        (0, False, ["red", "green", "blue", "white"]),
+        (90, False, ["blue", "red", "white", "green"]),
+        (180, False, ["white", "blue", "green", "red"]),
+        (270, False, ["green", "white", "red", "blue"]),
+        (0, True, ["green", "red", "white", "blue"]),
+        (90, True, ["red", "blue", "green", "white"]),  # rotated first
+    ],
+)
+def test_images_are_turned_as_asked(rotate: int, mirror: bool, expected: list[str], tmp_path: Path) -> None:
+    """Clockwise; the corners are named from the upper left one to the lower right one."""
+    colours = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:24, :32], image[:24, 32:], image[24:, :32], image[24:, 32:] = colours.values()
+    path = tmp_path / "corners.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (64, 48))
+    writer.write(image[..., ::-1])
+    writer.release()
+    with VideoImages(path, Orientation(rotate, mirror)) as source:
+        pixels = next(iter(source)).pixels
+    height, width = pixels.shape[:2]
+    assert (height, width) == ((64, 48) if rotate in (90, 270) else (48, 64))
+    corners = [pixels[y, x] for y in (6, height - 7) for x in (6, width - 7)]
+    for corner, name in zip(corners, expected, strict=True):
+        np.testing.assert_allclose(corner.astype(int), colours[name], atol=40, err_msg=name)
+
+
+def test_a_codec_that_opencv_cannot_decode_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "av1.mp4"
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        pytest.skip("needs ffmpeg to make an AV1 video")
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=5:duration=1"]
+    made = subprocess.run(
+        [ffmpeg, "-v", "error", *source, "-c:v", "libaom-av1", "-cpu-used", "8", "-pix_fmt", "yuv420p", path],
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("this ffmpeg has no libaom")
+    with VideoImages(path) as video, pytest.raises(SourceError, match=r"is AV1 video, which this OpenCV cannot decode"):
+        list(video)
 
 
 def test_video_without_a_readable_image(video: Path) -> None:
