@@ -134,7 +134,7 @@ class TableSink:
                     end_section=rank == len(prediction.top) - 1,
                 )
         stages = max(latest.values(), key=lambda p: p.time).latency_ms
-        caption = "  ".join(f"{stage} {ms:.1f}\u00a0ms".replace(" ", "\u00a0", 1) for stage, ms in stages.items())
+        caption = ", ".join(f"{stage} {ms:.1f}" for stage, ms in stages.items()) + " ms"
         return Group(Text(title, "italic"), table, Text(caption, "dim"))
 
     def _widths(self, group: int) -> tuple[int, int, int, int]:
@@ -151,4 +151,4 @@ class TableSink:
             left = room - person - shown_group - label - (bar and bar + 1) - frames
             if left >= 0:
                 return person, label, shown_group, bar or (left - 1 if left >= 9 else 0)
-        return 3, max(room - 3 - 10, 8), 0, 0
+        return 3, max(room - 3 - 10, 12), 0, 0

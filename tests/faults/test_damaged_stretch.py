@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,11 +14,8 @@ pytest.importorskip("cv2", reason="needs OpenCV (the camera extra)")
 
 
 @pytest.fixture(scope="module")
-def videos(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("damaged")
-    script = shutil.copy(shared / "faults" / "damaged_stretch" / "make.py", folder)
-    subprocess.run([sys.executable, script], check=True)
-    return folder
+def videos(situation: Callable[[str], Path]) -> Path:
+    return situation("damaged_stretch")
 
 
 @pytest.mark.parametrize(("name", "dead"), [("dead0", 0), ("dead25", 25), ("dead26", 26), ("dead40", 40)])
@@ -41,11 +36,11 @@ def test_a_damaged_beginning_is_passed(videos: Path) -> None:
     assert (len(times), times[0]) == (51, pytest.approx(3.0))
 
 
-def test_a_damaged_end_is_an_early_end(videos: Path) -> None:
+def test_a_damaged_end_is_an_early_end(videos: Path, tmp_path: Path) -> None:
     content = bytearray((videos / "dead0.avi").read_bytes())
     start = content.index(b"00dc", content.index(b"movi") + len(content) // 2)
     content[start : content.rindex(b"idx1")] = bytes(content.rindex(b"idx1") - start)
-    path = videos / "deadend.avi"
+    path = tmp_path / "deadend.avi"
     path.write_bytes(content)
     times = []
     with VideoImages(path) as source, pytest.raises(SourceError, match=r"\d+ of 81 images of .* were read: it ends"):

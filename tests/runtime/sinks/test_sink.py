@@ -54,7 +54,7 @@ def test_the_table_shows_persons_and_forgets_those_who_left(capsys: pytest.Captu
     assert "micro-actions at 4.5 s" in shown
     assert "nodding" in shown
     assert "75.0%" in shown
-    assert "infer 2.0 ms" in shown.replace("\u00a0", " ")
+    assert "infer 2.0, total 2.5 ms" in shown
     assert "waving" not in shown.split("micro-actions at 4.5 s")[-1]
 
 
@@ -87,10 +87,10 @@ def test_a_person_stays_until_the_next_prediction_is_late() -> None:
     assert "nodding" not in drawn(sink)
 
 
-LABELS = ("touching or scratching the neck", "clasping hands", ":smile: [bold]wave[/]", "rest")
+LABELS = ("touching or scratching the neck", "clasping hands", ":smile: [b]wave[/]", "rest")
 
 
-@pytest.mark.parametrize("width", [30, 40, 60, 80, 120])
+@pytest.mark.parametrize("width", [32, 40, 60, 80, 120])
 def test_the_table_fits_and_keeps_the_probability(width: int) -> None:
     sink = TableSink(terminal())
     top = tuple((label, 0.25) for label in LABELS)
@@ -98,8 +98,8 @@ def test_the_table_fits_and_keeps_the_probability(width: int) -> None:
     lines = drawn(sink, width).splitlines()
     assert max(map(len, lines)) <= width
     assert sum("25.0%" in line for line in lines) == len(LABELS)
-    text = " ".join(drawn(sink, width).replace("│", " ").replace("\u00a0", " ").split())
-    for word in " ".join(LABELS).split():
+    text = " ".join(drawn(sink, width).replace("│", " ").split())
+    for word in " ".join(LABELS).split():  # none is longer than its column
         assert word in text, f"{word} is broken at {width} columns"
     assert ("upper limb" in text) == (width >= 80)
-    assert ("█" in text) == (width >= 60)
+    assert ("█" in text) == (width >= 80)
