@@ -22,8 +22,8 @@ __all__ = ["bar", "console", "following", "output", "paragraph", "progress", "sh
 FINDINGS = 10
 """Findings of a data set that a command prints which was not asked for them."""
 
-PIPE_WIDTH = 160
-"""Columns of a table where standard output is no terminal."""
+PIPE_WIDTH = 4096
+"""Columns where standard output is no terminal: lines and tables are as long as they are."""
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> Console:
@@ -39,7 +39,7 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
 
 
 def output() -> Console:
-    """Standard output, wide enough for tables where it is no terminal."""
+    """Standard output; nothing is wrapped where it is no terminal."""
     found = console()
     return found if found.is_terminal else console(width=PIPE_WIDTH)
 
