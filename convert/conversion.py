@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from mmn_edge.convert.parity import (
 from mmn_edge.datasets import reading
 from mmn_edge.drift.windows import as_features, sample_windows, window_of
 from mmn_edge.errors import LayoutError, UsageError
+from mmn_edge.evaluation import testset
 from mmn_edge.events.parameters import described_decoder
 from mmn_edge.model import presets
 from mmn_edge.model.architecture import Architecture
@@ -40,7 +41,7 @@ from mmn_edge.network import MMN
 from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.preprocess import Preprocessing, fill_missing
+from mmn_edge.skeleton.preprocess import Preprocessing
 from mmn_edge.system.extras import check_half_scales, half_scales_work, load_onnxruntime
 
 __all__ = ["INPUTS", "Conversion", "convert"]
@@ -333,20 +334,14 @@ def _data_windows(
     layout: layouts.Layout | None,
     note: Callable[[str], None],
 ) -> FloatArray:
-    """Up to ``limit`` whole clips, spread over the data set, as windows ``(N, T, V, C)``."""
-    content = reading.read_clips(data, split)
-    for finding in content.findings:
+    """Up to ``limit`` whole clips, spread over the data set, as windows ``(N, T, V, C)`` of the network's joints."""
+    found = testset.read(data, split)
+    for finding in found.findings:
         note(finding)
-    found = content.clips
-    chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, limit).astype(int))]
-    shape = chosen[0].keypoints.shape
-    if arch.num_people != 1 or shape[1:] != (arch.num_joints, arch.in_channels):
-        raise LayoutError(
-            f"{data} has clips of (V, C) = {shape[1:]}, and the network takes "
-            f"{arch.num_people} x {arch.num_joints} joints with {arch.in_channels} coordinates"
-        )
+    spread = np.unique(np.linspace(0, len(found.clips) - 1, limit).astype(int))
+    found = replace(found, clips=tuple(found.clips[index] for index in spread))
     bones = layout.bones if layout else ()
-    windows = [window_of(fill_missing(clip.keypoints, bones), arch.num_frames) for clip in chosen]
+    windows = [window_of(clip, arch.num_frames) for clip in testset.fitted_keypoints(found, arch, layout, bones, note)]
     return np.stack(windows).astype(np.float32)
 
 

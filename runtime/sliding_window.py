@@ -8,7 +8,8 @@ import numpy as np
 
 from mmn_edge.model.presets import Window
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.preprocess import fill_missing, resample_indices
+from mmn_edge.skeleton.missing import fill_missing
+from mmn_edge.skeleton.preprocess import resample_indices
 
 __all__ = ["PersonWindow"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import Layout
-from mmn_edge.skeleton.preprocess import fill_missing
+from mmn_edge.skeleton.missing import fill_missing
 from mmn_edge.train.recipe import Augment
 
 __all__ = ["augment", "crop", "erase"]

@@ -27,7 +27,8 @@ from mmn_edge.model import labels
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.preprocess import Preprocessing, features, fill_missing, random_indices
+from mmn_edge.skeleton.inputs import ModelInputs
+from mmn_edge.skeleton.preprocess import Preprocessing, features, random_indices
 from mmn_edge.train.augmentation import augment, crop, erase
 from mmn_edge.train.recipe import Recipe
 
@@ -115,16 +116,6 @@ class AnnotatedData:
                 f"{path} has clips of {joints} joints, and layout {layout.name} has {layout.num_joints}: choose the "
                 "recipe of this data set"
             )
-        channels = training_set.clips[0].keypoints.shape[2]
-        if channels != layout.channels:
-            raise DataError(
-                f"{path} has {channels} coordinates per joint, and layout {layout.name} has {layout.channels}: "
-                + (
-                    "a score belongs into keypoint_score; 'mmn-edge data import' leaves what is too much out"
-                    if channels > layout.channels
-                    else "choose the recipe of this data set"
-                )
-            )
         shapes = {clip.keypoints.shape[1:] for clip in (training_set.clips[0], validation_set.clips[0])}
         if len(shapes) > 1:
             raise DataError(f"{path}: the splits {train} and {validation} differ in (V, C): {sorted(shapes)}")
@@ -135,8 +126,10 @@ class AnnotatedData:
         elif own is None and count > len(names):
             raise DataError(f"{path} has labels up to {count - 1}, and the preset names {len(names)} classes")
         self.labels = names
-        self._training = _filled(_numbered(path, train, training_set, names), layout)
-        self.validation: Sequence[Clip] = _filled(_numbered(path, validation, validation_set, names), layout)
+        self._training = _filled(f"{path}: ", _numbered(path, train, training_set, names), layout)
+        self.validation: Sequence[Clip] = _filled(
+            f"{path}: ", _numbered(path, validation, validation_set, names), layout
+        )
 
     def epoch(self, number: int) -> Sequence[Clip]:
         """All training clips."""
@@ -160,11 +153,12 @@ class SyntheticData:
         return self._latest[1]
 
     def _make(self, size: int, number: int) -> list[Clip]:
-        bones = layouts.get(clips.LAYOUT).bones
         entries = clips.dataset(size, seed=self._seed * 100_003 + number)
-        return [
-            Clip(entry["frame_dir"], entry["label"], fill_missing(entry["keypoint"][0], bones)) for entry in entries
+        made = [
+            Clip(entry["frame_dir"], entry["label"], entry["keypoint"][0], scores=entry["keypoint_score"][0])
+            for entry in entries
         ]
+        return _filled("", made, layouts.get(clips.LAYOUT))
 
 
 class TrainingWindows(Dataset[tuple[Any, Any, Any]]):
@@ -284,5 +278,10 @@ def _on_both_sides(
     return (*counted(same, text), *leaks_between(training.facts, held_out.facts, train, validation))
 
 
-def _filled(clips: Sequence[Clip], layout: layouts.Layout) -> list[Clip]:
-    return [Clip(clip.name, clip.label, fill_missing(clip.keypoints, layout.bones)) for clip in clips]
+def _filled(origin: str, clips: Sequence[Clip], layout: layouts.Layout) -> list[Clip]:
+    """The clips with every joint filled in."""
+    inputs = ModelInputs(layout.name, layout, joints=layout.num_joints, channels=layout.channels, bones=layout.bones)
+    return [
+        replace(clip, keypoints=inputs.take(clip.keypoints, clip.scores, f"{origin}clip {clip.name}")[0])
+        for clip in clips
+    ]

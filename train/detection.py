@@ -18,7 +18,7 @@ from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.preprocess import fill_missing
+from mmn_edge.skeleton.missing import fill_missing
 
 __all__ = ["DetectionWindow", "SceneData", "Track", "average_precision", "cut", "targets", "tracks"]
 

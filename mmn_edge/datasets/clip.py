@@ -19,6 +19,7 @@ import numpy.typing as npt
 from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.missing import ScoreScale, hide_unseen, split_confidence, unit_scores
 
 __all__ = [
     "FARTHEST",
@@ -47,12 +48,18 @@ class Clip:
         label: Class index.
         keypoints: Float32 ``(T, V, C)`` of the first person; NaN where a joint was not seen.
         layout: Name of the skeleton layout where the data set says it.
+        scores: Float32 ``(T, V)``, confidence from 0 to 1; 0 where a joint was not seen. None: 1 for every one seen.
+        times: Seconds of each frame, float64 ``(T,)``, where the data set says them.
+        placeholders: How many joints were taken for not seen because they lay exactly at the origin, or at -1 -1.
     """
 
     name: str
     label: int
     keypoints: FloatArray
     layout: str | None = None
+    scores: FloatArray | None = None
+    times: npt.NDArray[np.float64] | None = None
+    placeholders: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,9 @@ def make_clip(
     class_names: tuple[str, ...] | None = None,
     layout: str | None = None,
     frames: int | None = None,
+    scale: ScoreScale | None = None,
+    times: npt.NDArray[np.float64] | None = None,
+    placeholders: int = 0,
 ) -> Clip:
     """Validate what a data set says of one clip.
 
@@ -179,14 +189,19 @@ def make_clip(
         where: How errors name the place: the file and the clip.
         name: The clip's name.
         label: A class index or name.
-        keypoints: Array-like ``(M, T, V, C)``, C 2 or 3; the first person is taken. NaN for a joint not seen.
+        keypoints: Array-like ``(M, T, V, C)``, C 2 or 3; the first person is taken. NaN for a joint not seen. In a
+            layout that is 2-D a third number is the confidence.
         scores: Array-like ``(M, T, V)``, 0 for a joint not seen; or None.
         class_names: The classes, where they are known.
         layout: The layout of the keypoints, where it is known.
         frames: How many of the frames are the clip's (``total_frames``); the rest is padding. None: all.
+        scale: What the scores mean, where that is declared.
+        times: Seconds of each frame, where they are known.
+        placeholders: Of a clip whose unseen joints are hidden already: how many of them lay at the origin or at -1 -1.
 
     Raises:
-        DataError: The label is no class; wrong shapes; no frames; coordinates beyond any unit; nothing was ever seen.
+        DataError: The label is no class; wrong shapes; no frames; coordinates beyond any unit; scores that are none;
+            nothing was ever seen.
         LayoutError: The layout is unknown, or has another number of joints.
     """
     points = _numbers(where, "keypoint", "(M, T, V, C)", keypoints)
@@ -198,6 +213,7 @@ def make_clip(
     if frames is not None and frames < 1:
         raise DataError(f'{where} has "total_frames" {frames}: a clip has at least one frame')
     stored, points = points, points[0, :frames]
+    first = _ones(points)
     if scores is not None:
         confidence = _numbers(where, "keypoint_score", "(M, T, V)", scores)
         if confidence.ndim != 3 or confidence[:1].shape[1:] != stored.shape[1:3]:
@@ -205,15 +221,25 @@ def make_clip(
                 f"{where} has scores of another shape than its keypoints: {confidence.shape}, and the keypoints are "
                 f"(T, V, C) = {stored.shape[1:]}"
             )
-        points = np.where((confidence[0, :frames] > 0)[..., None], points, np.float32(np.nan))
+        first = unit_scores(confidence[0, :frames], where, scale)
+        points = np.where((first > 0)[..., None], points, np.float32(np.nan))
     check_coordinates(where, points)
     _check_somebody(where, points, stored[1:, :frames])
-    if not np.isfinite(points).all(axis=-1).any():
+    if layout is not None:
+        _check_layout(where, layout, points.shape[1])
+        if points.shape[2] > layouts.get(layout).channels:
+            points, first = split_confidence(points, first, where)
+    hidden, seen, count = hide_unseen(points, first)
+    if not seen.any():
         raise DataError(
             f"{where} holds no joint that was ever seen: remove it ('mmn-edge data check' lists all such clips)"
         )
-    _check_layout(where, layout, points.shape[1])
-    return Clip(name, _check_label(where, label, class_names), points, layout)
+    index = _check_label(where, label, class_names)
+    return Clip(name, index, hidden, layout, seen, times, placeholders + count)
+
+
+def _ones(points: FloatArray) -> FloatArray:
+    return np.ones(points.shape[:-1], np.float32)
 
 
 def check_coordinates(where: str, keypoints: FloatArray) -> None:
@@ -272,9 +298,7 @@ def _check_label(where: str, label: Any, class_names: tuple[str, ...] | None) ->
     return index
 
 
-def _check_layout(where: str, layout: str | None, joints: int) -> None:
-    if layout is None:
-        return
+def _check_layout(where: str, layout: str, joints: int) -> None:
     try:
         wanted = layouts.get(layout).num_joints
     except LayoutError as error:

@@ -26,7 +26,7 @@ class ClipFacts:
         label: Class index.
         shape: ``(T, V, C)``.
         missing: ``(V,)`` frames in which each joint was not seen.
-        zeros: Joints at exactly the origin, over all frames.
+        zeros: Joints at exactly the origin or at -1 -1, over all frames; taken for not seen.
         low: ``(C,)`` least coordinates seen.
         high: ``(C,)`` greatest coordinates seen.
         motion: Mean distance that a joint moves from frame to frame, as a share of the clip's extent; 0 where nothing
@@ -73,7 +73,7 @@ def facts_of(entry: ClipEntry, clip: Clip) -> ClipFacts:
         label=clip.label,
         shape=(frames, joints, channels),
         missing=(~seen).sum(axis=0),
-        zeros=int((there == 0).all(axis=-1).sum()),
+        zeros=clip.placeholders,
         low=low,
         high=high,
         motion=float(moved.mean()) / extent if moved.size and extent else 0.0,

@@ -21,8 +21,9 @@ from mmn_edge.datasets.formats.folder import LABELS, read_labels
 from mmn_edge.datasets.formats.folder import class_names as folder_classes
 from mmn_edge.datasets.formats.pose_files import PoseSequence, is_pose_file, load_arrays, read_pose_file
 from mmn_edge.errors import DataError, LayoutError, UsageError
-from mmn_edge.skeleton import layouts, mappings
+from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.system.files import atomic_file
 
 __all__ = ["ImportedSet", "Inputs", "convert", "open_inputs", "splits_of", "write"]
@@ -203,7 +204,6 @@ def _open_subfolders(path: Path) -> Inputs:
 
 
 def _open_data_set(path: Path) -> Inputs:
-    """Confidences are not kept: a joint that was seen gets the score 1."""
     source = reading.open_source(path)
     items, broken = [], []
     for entry in source.entries:
@@ -215,8 +215,8 @@ def _open_data_set(path: Path) -> Inputs:
             broken.append((entry.name, f"{error}: left out"))
             continue
         label = source.class_names[clip.label] if source.class_names else clip.label
-        seen = (~np.isnan(clip.keypoints).any(axis=-1)).astype(np.float32)
-        sequence = PoseSequence(clip.keypoints, seen, clip.layout)
+        scores = np.ones(clip.keypoints.shape[:2], np.float32) if clip.scores is None else clip.scores
+        sequence = PoseSequence(clip.keypoints, scores, clip.layout, clip.times, clip.placeholders)
         items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence), entry))
     if broken and not items:
         raise DataError(f"{path} holds no clip that can be used, the first: {broken[0][1]}")
@@ -316,9 +316,11 @@ def _mapped(
     if keypoints.shape[2] < channels:
         raise DataError(f"clip {name} is 2-D, and layout {target.name} has {channels} coordinates")
     check_coordinates(f"clip {name}", keypoints)
-    mapping = mappings.get(sequence.layout or source or "", target.name)
+    inputs = ModelInputs(
+        sequence.layout or source, target, joints=target.num_joints, channels=channels, bones=target.bones
+    )
     try:
-        return mapping.apply(keypoints[..., :channels], sequence.scores)
+        return inputs.seen(keypoints, sequence.scores, f"clip {name}")
     except LayoutError as error:
         raise LayoutError(f"clip {name}: {error}") from None
 

@@ -12,7 +12,7 @@ from mmn_edge.datasets.findings import Finding, counted, some
 __all__ = ["frame_findings", "placeholder_labels", "value_findings"]
 
 ZEROS = 0.01
-"""Share of joints at exactly the origin from which on zeros probably stand for joints that were not seen."""
+"""Share of joints at the origin or at -1 -1 from which on it is said that they are taken for not seen."""
 
 WILD = 20.0
 """How many times the usual extent a clip must have to be pointed out."""
@@ -100,8 +100,8 @@ def value_findings(facts: Sequence[ClipFacts], missing: Mapping[str, float]) -> 
     if zeros > ZEROS:
         found.append(
             Finding(
-                f"{zeros:.1%} of the joints lie at exactly the origin, which probably means that they were not seen: "
-                "mark them as NaN or with score 0, or the model learns the zeros"
+                f"{zeros:.1%} of the joints lie at exactly the origin or at -1 -1, which estimators write for joints "
+                "that they did not find: they are taken for not seen"
             )
         )
     low, high = np.min([fact.low for fact in facts], axis=0), np.max([fact.high for fact in facts], axis=0)

@@ -18,9 +18,9 @@ from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.missing import fill_missing
 from mmn_edge.skeleton.preprocess import (
     Preprocessing,
-    fill_missing,
     make_stream,
     normalise,
     time_index,

@@ -17,10 +17,11 @@ from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.evaluation.metrics import Indices
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
-from mmn_edge.skeleton import layouts, mappings
+from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
+from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.skeleton.layouts import Layout
-from mmn_edge.skeleton.preprocess import fill_missing
+from mmn_edge.skeleton.missing import ENOUGH_SEEN
 
 __all__ = [
     "EvaluationSet",
@@ -257,7 +258,13 @@ def _some(names: Sequence[str]) -> str:
 
 
 def fitted_keypoints(
-    data: EvaluationSet, arch: Architecture, layout: Layout | None, bones: Sequence[tuple[int, int]], note: Note
+    data: EvaluationSet,
+    arch: Architecture,
+    layout: Layout | None,
+    bones: Sequence[tuple[int, int]],
+    note: Note,
+    *,
+    enough_seen: float = ENOUGH_SEEN,
 ) -> list[FloatArray]:
     """The clips as a model takes them: its joints, its coordinates, nothing missing.
 
@@ -267,41 +274,33 @@ def fitted_keypoints(
         layout: The layout of its joints; None where unknown.
         bones: Along these a joint never seen is filled in.
         note: Is told what a reader of the numbers should know.
+        enough_seen: Share of the model's joints that a clip should show.
 
     Returns:
         For every clip ``(L, V, C)``, finite.
 
     Raises:
         LayoutError: The joints or coordinates do not fit and cannot be made to.
+        DataError: A third coordinate that is no confidence in a layout of two.
     """
     if arch.num_people != 1:
         raise LayoutError(
             f"the model takes {arch.num_people} persons at once, and data sets are evaluated person by person"
         )
-    joints, channels = data.clips[0].keypoints.shape[1:]
-    mapping = None
-    if data.layout is not None and layout is not None and data.layout != layout.name:
-        mapping = mappings.get(data.layout, layout.name)
+    inputs = ModelInputs(data.layout, layout, joints=arch.num_joints, channels=arch.in_channels, bones=bones)
+    if layout is not None and inputs.is_mapped:
         note(f"Joints were mapped from layout {data.layout} to {layout.name}.")
-        joints = layout.num_joints
-    if joints != arch.num_joints:
-        fitting = [name for name in layouts.names() if layouts.get(name).num_joints == joints]
-        hint = f" (it may be {' or '.join(fitting)})" if fitting else ""
-        raise LayoutError(
-            f"{data.path} has clips of {joints} joints and the model takes {arch.num_joints}: name the data's layout "
-            f"with --layout{hint}, so that its joints can be mapped"
-        )
-    if channels < arch.in_channels:
-        raise LayoutError(
-            f"{data.path} has {channels} coordinates per joint, and the model needs {arch.in_channels}: use data with "
-            "as many"
-        )
-    if channels > arch.in_channels:
+    channels = layouts.get(data.layout).channels if data.layout else data.clips[0].keypoints.shape[2]
+    if arch.in_channels < channels == data.clips[0].keypoints.shape[2] and (layout is None or layout.channels > 2):
         note(f"Of {channels} coordinates per joint only the first {arch.in_channels} were used.")
-    prepared = []
+    prepared, scarce = [], 0
     for clip in data.clips:
-        keypoints = clip.keypoints[..., : arch.in_channels]
-        if mapping is not None:
-            keypoints, _ = mapping.apply(keypoints, np.isfinite(keypoints).all(axis=-1).astype(np.float32))
-        prepared.append(fill_missing(keypoints, bones))
+        keypoints, share = inputs.take(clip.keypoints, clip.scores, f"{data.path}: clip {clip.name}")
+        scarce += share < enough_seen
+        prepared.append(keypoints)
+    if scarce:
+        note(
+            f"{scarce} of {len(prepared)} clips show less than {100 * enough_seen:g} % of the model's joints: their "
+            "answers count here, and a live stream would get none."
+        )
     return prepared

@@ -19,18 +19,12 @@ from mmn_edge.errors import LayoutError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import Layout
+from mmn_edge.skeleton.missing import seen_joints
 
-__all__ = ["MIN_SCORE", "Combination", "MappedJoint", "Mapping", "get", "names"]
+__all__ = ["Combination", "MappedJoint", "Mapping", "get", "names"]
 
 Combination = dict[int, float]
 """Source joint index to weight."""
-
-MIN_SCORE = 0.2
-"""What a pose estimator's score must reach for a joint to count as seen.
-
-Estimators also score what they only guess: MediaPipe gives a seated person before a webcam legs far below the image,
-with a visibility of 0.00, where they would change the extent of the body, and so every normalised coordinate.
-"""
 
 _Round = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]
 
@@ -73,10 +67,15 @@ class Mapping:
         self._used = np.array(sorted({i for j in joints for a in j.alternatives for i in a}), dtype=np.intp)
         self._rounds = _rounds(joints, {int(joint): slot for slot, joint in enumerate(self._used)})
 
+    @property
+    def reach(self) -> float:
+        """The share of the target's joints that can be made where every source joint is seen."""
+        return sum(bool(joint.alternatives) for joint in self.joints) / len(self.joints)
+
     def apply(self, keypoints: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Map keypoints, one frame or many.
 
-        A source joint counts as seen when its score is at least :data:`MIN_SCORE` and its coordinates are finite.
+        Which source joints count as seen is :func:`mmn_edge.skeleton.missing.seen_joints`'s to say.
 
         Args:
             keypoints: ``(..., Vs, C)``.
@@ -98,7 +97,7 @@ class Mapping:
             )
         points = points.take(self._used, axis=-2)
         confidence = confidence.take(self._used, axis=-1)
-        seen = (confidence >= MIN_SCORE) & np.isfinite(points).all(axis=-1)
+        seen = seen_joints(points, confidence)
         points = np.where(seen[..., None], points, np.float32(0))
         confidence = np.where(seen, confidence, np.float32(0))
 

@@ -9,7 +9,6 @@ Arrays are ``(T, V, C)``: frames, joints, coordinates, with any number of leadin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,7 +23,6 @@ __all__ = [
     "STREAMS",
     "Preprocessing",
     "features",
-    "fill_missing",
     "make_stream",
     "normalise",
     "random_indices",
@@ -153,7 +151,7 @@ def features(
             f"a clip of {length} frames and {joints} joints does not fit a model of {len(preprocessing.order)} joints"
         )
     if not np.isfinite(keypoints).all():
-        raise DataError("a clip holds NaN or infinite keypoints: pass it through fill_missing first")
+        raise DataError("a clip holds NaN or infinite keypoints: fill in the joints that were not seen first")
     if indices is None:
         indices = uniform_indices(length, frames)
     x = make_stream(normalise(keypoints)[indices], preprocessing)
@@ -175,48 +173,3 @@ def resample_indices(times: npt.NDArray[np.float64], frames: int) -> IntArray:
     # Slack, because time stamps that passed through decimal text must not fall one frame back.
     picked = np.searchsorted(times, instants + 1e-6, side="right") - 1
     return np.asarray(picked.clip(0, len(times) - 1), dtype=np.int64)
-
-
-def fill_missing(keypoints: FloatArray, bones: Sequence[tuple[int, int]]) -> FloatArray:
-    """Replace NaN keypoints of a clip ``(T, V, C)`` so that every value is finite.
-
-    A joint seen in part of the clip keeps its place relative to the nearest joint along the ``bones`` that was seen
-    more often, such as a fingertip to its wrist: the offset is interpolated between the frames where the joint was
-    seen, and held before and after. Where there is no such joint, the position itself is. A joint never seen takes the
-    place of the nearest joint that was. A clip in which no joint was ever seen becomes zeros.
-    """
-    missing = ~np.isfinite(keypoints).all(axis=-1)
-    if not missing.any():
-        return keypoints
-    filled = keypoints.copy()
-    counts = missing.sum(axis=0)
-    gone = missing.all(axis=0)
-    if gone.all():
-        return np.zeros_like(keypoints)
-    clock = np.arange(keypoints.shape[0])
-    # Those seen most often first, so that what a joint is held to is filled already.
-    for joint in sorted(np.flatnonzero(missing.any(axis=0) & ~gone), key=counts.__getitem__):
-        hidden = missing[:, joint]
-        anchor = _nearest(int(joint), counts < counts[joint], bones)
-        offset = 0.0 if anchor is None else filled[:, anchor]
-        relative = keypoints[:, joint] - offset
-        for c in range(keypoints.shape[2]):
-            relative[hidden, c] = np.interp(clock[hidden], clock[~hidden], relative[~hidden, c])
-        filled[hidden, joint] = (relative + offset)[hidden]
-    for joint in np.flatnonzero(gone):
-        nearest = _nearest(int(joint), ~gone, bones)
-        filled[:, joint] = filled[:, np.flatnonzero(~gone)[0] if nearest is None else nearest]
-    return filled
-
-
-def _nearest(joint: int, allowed: npt.NDArray[np.bool_], bones: Sequence[tuple[int, int]]) -> int | None:
-    """The closest allowed joint by bones; None where the bones lead to none."""
-    reached = {joint}
-    frontier = {joint}
-    while frontier:
-        frontier = {b if a in frontier else a for a, b in bones if (a in frontier) != (b in frontier)} - reached
-        hits = [j for j in sorted(frontier) if allowed[j]]
-        if hits:
-            return hits[0]
-        reached |= frontier
-    return None

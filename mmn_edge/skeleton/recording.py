@@ -5,7 +5,8 @@
     {"time": 0.033, "layout": "ma52", "persons": [{"id": 0, "keypoints": [[312.5, 90.25], null], "scores": [0.9, 0]}]}
 
 ``keypoints`` has one entry a joint of the layout: its coordinates, or null where the joint was not seen. ``scores`` may
-be left out (1 for every joint seen). Numbers are written so that float32 values come back bit for bit.
+be left out (1 for every joint seen); where they are no confidences from 0 to 1, a frame says as ``score_scale`` what
+they are divided by. Numbers are written so that float32 values come back bit for bit.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from mmn_edge.errors import DataError, LayoutError, TruncatedError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
+from mmn_edge.skeleton.missing import ScoreScale, split_confidence, unit_scores
 
 __all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "read_frames", "write_frames"]
 
@@ -106,14 +108,15 @@ def parse_frame(line: str, *, where: str) -> Frame:
         layout = layouts.get(name)
     except LayoutError as error:
         raise LayoutError(f"{where}: {error}") from None
-    persons = tuple(_parse_person(person, layout, where) for person in values["persons"])
+    scale = ScoreScale.declared(values["score_scale"], where) if "score_scale" in values else None
+    persons = tuple(_parse_person(person, layout, scale, where) for person in values["persons"])
     ids = [person.id for person in persons]
     if len(set(ids)) != len(ids):
         raise DataError(f"{where}: two persons have the same id ({ids})")
     return Frame(float(time), name, persons)
 
 
-def _parse_person(values: Any, layout: layouts.Layout, where: str) -> Person:
+def _parse_person(values: Any, layout: layouts.Layout, scale: ScoreScale | None, where: str) -> Person:
     if not isinstance(values, dict) or not isinstance(values.get("keypoints"), list):
         raise DataError(f'{where}: a person needs an "id" and a list of "keypoints"')
     identity = values.get("id", 0)
@@ -143,12 +146,16 @@ def _parse_person(values: Any, layout: layouts.Layout, where: str) -> Person:
             f"{where}: person {identity}, joint {broken[0]} ({layout.joints[broken[0]]}) is NaN or infinite: "
             "write null for a joint that was not seen"
         )
-    scores = _parse_scores(values.get("scores"), seen, where)
+    scores = _parse_scores(values.get("scores"), seen, scale, where)
+    if channels > layout.channels:
+        keypoints, scores = split_confidence(keypoints, scores, f"{where}: person {identity}")
     keypoints[scores == 0] = np.nan
     return Person(identity, keypoints, scores)
 
 
-def _parse_scores(values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], where: str) -> FloatArray:
+def _parse_scores(
+    values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], scale: ScoreScale | None, where: str
+) -> FloatArray:
     if values is None:
         return seen.astype(np.float32)
     try:
@@ -158,7 +165,7 @@ def _parse_scores(values: Any, seen: np.ndarray[Any, np.dtype[np.bool_]], where:
         raise DataError(f'{where}: "scores" must be a list of numbers, one a joint') from error
     if scores.shape != seen.shape or not np.isfinite(scores).all() or (scores < 0).any():
         raise DataError(f'{where}: "scores" must hold {len(seen)} numbers that are not negative, one a joint')
-    return np.where(seen, scores, np.float32(0))
+    return unit_scores(np.where(seen, scores, np.float32(0)), where, scale)
 
 
 def _numbers(values: Any) -> FloatArray:

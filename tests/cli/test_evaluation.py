@@ -246,7 +246,7 @@ def test_what_cannot_be_evaluated_is_one_sentence(
         ((small_checkpoint, "--data", tmp_path / "empty.pkl"), DataError, "holds no clips"),
         ((small_checkpoint, "--data", data, "--split", "dev"), DataError, "no split 'dev'"),
         ((small_checkpoint, "--data", jumps), DataError, "classes that the model does not know: jumping"),
-        ((small_checkpoint, "--data", joints), LayoutError, "clips of 15 joints and the model takes 44"),
+        ((small_checkpoint, "--data", joints), LayoutError, "clip a has 15 joints and the model takes 44"),
         ((small_checkpoint, "--data", data, "--layout", "mars"), LayoutError, "unknown skeleton layout 'mars'"),
         ((tmp_path / "none.pt", "--data", data), UsageError, "does not exist: name a checkpoint"),
         ((tmp_path / "broken.pt", "--data", data), CheckpointError, "broken.pt"),

@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from mmn_edge.datasets.clip import Clip, ClipEntry
+from mmn_edge.datasets.clip import ClipEntry, make_clip
 from mmn_edge.datasets.facts import ClipFacts, facts_of, guess_layouts, guess_units
 
 
 def facts(keypoints: npt.ArrayLike) -> ClipFacts:
-    clip = Clip("a", 2, np.asarray(keypoints, np.float32))
+    clip = make_clip("here", "a", 2, np.asarray(keypoints, np.float32)[None])
     return facts_of(ClipEntry("a", (), lambda: clip), clip)
 
 
@@ -19,12 +19,12 @@ def box(low: tuple[float, ...], high: tuple[float, ...]) -> ClipFacts:
 
 def test_figures_of_a_clip() -> None:
     nan = float("nan")
-    found = facts(np.array([[[0, 0], [10, 0]], [[3, 4], [nan, nan]], [[3, 4], [10, 0]]]))
-    assert found.shape == (3, 2, 2)
-    assert found.missing.tolist() == [0, 1]
+    found = facts(np.array([[[0, 1], [10, 0]], [[3, 5], [nan, nan]], [[3, 5], [10, 0]], [[3, 5], [0, 0]]]))
+    assert found.shape == (4, 2, 2)
+    assert found.missing.tolist() == [0, 2]
     assert found.zeros == 1
-    assert (found.low.tolist(), found.high.tolist(), found.extent) == ([0, 0], [10, 4], 10)
-    assert found.motion == pytest.approx((5 + 0) / 2 / 10)  # the first joint moves by 5, then by 0
+    assert (found.low.tolist(), found.high.tolist(), found.extent) == ([0, 0], [10, 5], 10)
+    assert found.motion == pytest.approx((5 + 0 + 0) / 3 / 10)  # the first joint moves by 5, then by 0
 
 
 @pytest.mark.parametrize("keypoints", [[[[1, 2]]], [[[1, 2]], [[1, 2]]], [[[1, 2], [3, 4]]]])

@@ -22,7 +22,7 @@ def clips(split: str, labels: str, first: int = 0, names: tuple[str, ...] = CLAS
     """Clips whose first coordinate is the class that they are of."""
     made = []
     for index, letter in enumerate(labels):
-        keypoints = np.full((4, 22, 2), CLASSES.index(letter), dtype=np.float32)
+        keypoints = np.full((4, 22, 2), 1 + CLASSES.index(letter), dtype=np.float32)
         made.append(Clip(f"clip{first + index}", names.index(letter), keypoints))
     return EvaluationSet(Path("set.pkl"), split, tuple(made), names, None)
 
@@ -34,7 +34,7 @@ def oracle(
     layout = layouts.get("imigue")
 
     def run(inputs: Mapping[str, FloatArray]) -> FloatArray:
-        read = inputs["keypoints"][:, 0, 0, 0].astype(int)
+        read = inputs["keypoints"][:, 0, 0, 0].astype(int) - 1
         return np.stack([[strength * (CLASSES[i] == letter) for letter in order] for i in read]).astype(np.float32)
 
     return Classifier(

@@ -13,7 +13,7 @@ from mmn_edge.evaluation.testset import EvaluationSet, align, align_models, fitt
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton import layouts
-from mmn_edge.skeleton.preprocess import fill_missing
+from mmn_edge.skeleton.missing import fill_missing
 
 MODEL = Labels(("wave", "sit down", "Touch nose", "clap"))
 
@@ -114,7 +114,7 @@ def test_another_layout_is_mapped() -> None:
 
 
 def test_joints_and_coordinates_must_fit() -> None:
-    with pytest.raises(LayoutError, match=r"clips of 15 joints and the model takes 22: .* \(it may be jhmdb\)"):
+    with pytest.raises(LayoutError, match=r"has 15 joints and the model takes 22: .* \(it may be jhmdb\)"):
         fitted(clips_of([0], shape=(5, 15, 2)), 22, "imigue")
     with pytest.raises(LayoutError, match="has 2 coordinates per joint, and the model needs 3"):
         fitted(clips_of([0]), 22, "imigue", channels=3)

@@ -25,7 +25,8 @@ from mmn_edge.network.quantization import (
     sites,
 )
 from mmn_edge.skeleton import layouts
-from mmn_edge.skeleton.preprocess import Preprocessing, features, fill_missing
+from mmn_edge.skeleton.missing import fill_missing
+from mmn_edge.skeleton.preprocess import Preprocessing, features
 
 ARCH = Architecture(num_classes=4, num_joints=5, width=16, depth=1, mlp_width=32, num_frames=16)
 Batch = tuple[Tensor, Tensor]

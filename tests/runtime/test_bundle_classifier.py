@@ -11,7 +11,7 @@ from mmn_edge.network.checkpoint_classifier import open_checkpoint
 from mmn_edge.runtime.bundle_classifier import open_classifier
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.preprocess import fill_missing
+from mmn_edge.skeleton.missing import fill_missing
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from mmn_edge.runtime.recognizer import Prediction, Recognizer
 from mmn_edge.runtime.sources.source import Observation
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
 from mmn_edge.skeleton.layouts import get
-from mmn_edge.skeleton.preprocess import Preprocessing, features, fill_missing
+from mmn_edge.skeleton.missing import fill_missing
+from mmn_edge.skeleton.preprocess import Preprocessing, features
 
 
 class Spy:

@@ -12,6 +12,7 @@ from mmn_edge.errors import LayoutError
 from mmn_edge.skeleton import layouts, mappings
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.mappings import MappedJoint, Mapping
+from mmn_edge.skeleton.missing import MIN_SCORE
 
 LABELS = Path(__file__).resolve().parents[3] / "shared" / "labels"
 SOURCES = ("coco-wholebody133", "halpe136", "mediapipe-holistic", "openpose")
@@ -216,7 +217,7 @@ def test_a_joint_that_was_only_guessed_does_not_count_as_seen() -> None:
     knee = layouts.get("mediapipe-holistic").index("left_knee")
     target = layouts.get("ma52").index("left_knee")
     mapping = mappings.get("mediapipe-holistic", "ma52")
-    for score, seen in ((0.0, False), (0.01, False), (mappings.MIN_SCORE, True), (0.9, True)):
+    for score, seen in ((0.0, False), (0.01, False), (MIN_SCORE, True), (0.9, True)):
         scores[knee] = score
         mapped, mapped_scores = mapping.apply(keypoints, scores)
         assert np.isfinite(mapped[target]).all() == seen

@@ -13,7 +13,6 @@ from mmn_edge.skeleton.preprocess import (
     STREAMS,
     Preprocessing,
     features,
-    fill_missing,
     make_stream,
     normalise,
     random_indices,
@@ -24,7 +23,6 @@ from mmn_edge.skeleton.preprocess import (
 
 FOLDERS = {"ma52": "MA52", "imigue": "iMiGUE"}
 KEYS = {"joint": "j", "bone": "b", "joint-motion": "jm", "bone-motion": "bm"}
-NAN = np.float32(np.nan)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -180,55 +178,3 @@ def test_dict_round_trip(name: str) -> None:
     preprocessing = Preprocessing.for_layout(layouts.get(name), "bone-motion")
     assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
     assert sorted(preprocessing.order) == list(range(layouts.get(name).num_joints))
-
-
-def track(*values: float) -> FloatArray:
-    """A clip of one joint per row's value, ``(T, 1, 2)``, whose y is ten times its x."""
-    x = np.array(values, np.float32)
-    return np.stack([x, 10 * x], axis=-1)[:, None, :]
-
-
-def test_a_joint_seen_in_part_is_interpolated_inside_and_held_at_the_edges() -> None:
-    filled = fill_missing(track(NAN, NAN, 2, NAN, NAN, 8, NAN), ())
-    assert np.allclose(filled, track(2, 2, 2, 4, 6, 8, 8))
-    assert filled.dtype == np.float32
-
-
-def test_half_a_keypoint_is_a_missing_keypoint() -> None:
-    keypoints = track(2, 4, 8)
-    keypoints[1, 0, 1] = np.inf
-    assert np.allclose(fill_missing(keypoints, ()), track(2, 5, 8))
-
-
-def test_a_joint_never_seen_takes_the_place_of_the_nearest_along_the_bones() -> None:
-    keypoints = np.concatenate([track(1, 2), track(NAN, NAN), track(NAN, NAN), track(7, NAN), track(5, 6)], axis=1)
-    bones = ((1, 0), (3, 2), (2, 1), (4, 4))
-    filled = fill_missing(keypoints, bones)
-    assert np.array_equal(filled[:, 1], keypoints[:, 0])  # over (1, 0), from either end of a bone
-    assert np.array_equal(filled[:, 2], track(7, 8)[:, 0])  # over (3, 2), whose own gap is filled before
-    assert np.array_equal(fill_missing(keypoints, ())[:, 1:3], np.repeat(keypoints[:, :1], 2, axis=1))
-
-
-def test_a_joint_out_of_sight_moves_with_the_nearest_that_is_seen_more_often() -> None:
-    elbow, wrist = track(0, 10, 20, 30, 40), track(1, NAN, NAN, 34, NAN)
-    tip = track(NAN, NAN, NAN, 36, NAN)
-    filled = fill_missing(np.concatenate([tip, wrist, elbow], axis=1), ((2, 1), (1, 0)))
-    assert np.array_equal(filled[:, 1], track(1, 12, 23, 34, 44)[:, 0])  # 1 before the elbow, then 4
-    assert np.array_equal(filled[:, 0], track(3, 14, 25, 36, 46)[:, 0])  # 2 before the wrist, filled or not
-
-
-def test_a_clip_in_which_nothing_was_seen_becomes_zeros() -> None:
-    filled = fill_missing(np.full((3, 2, 2), NAN), ((0, 1),))
-    assert np.array_equal(filled, np.zeros((3, 2, 2)))
-    assert filled.dtype == np.float32
-
-
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.97])
-def test_filling_changes_neither_its_input_nor_what_was_seen(clip: FloatArray, share: float) -> None:
-    clip[np.random.default_rng(1).random((50, 22)) < share] = np.nan
-    before = clip.copy()
-    filled = fill_missing(clip, layouts.get("imigue").bones)
-    assert np.array_equal(clip, before, equal_nan=True)
-    assert np.isfinite(filled).all()
-    seen = np.isfinite(before)
-    assert np.array_equal(filled[seen], before[seen])

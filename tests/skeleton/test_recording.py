@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from mmn_edge.errors import DataError, LayoutError, TruncatedError
+from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
 from mmn_edge.skeleton.recording import MAX_COORDINATE, MAX_LINE, MAX_PERSONS, format_frame, parse_frame, read_frames
 
@@ -36,17 +37,18 @@ def any_floats(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
     return np.where(np.abs(values) <= MAX_COORDINATE, values, np.float32(0.1))
 
 
-@pytest.mark.parametrize("channels", [2, 3])
-def test_float32_comes_back_bit_for_bit(channels: int) -> None:
+@pytest.mark.parametrize(("layout", "channels"), [("imigue", 2), ("nw-ucla", 3)])
+def test_float32_comes_back_bit_for_bit(layout: str, channels: int) -> None:
     rng = np.random.default_rng(0)
+    joints = layouts.get(layout).num_joints
     frames = []
     for k in range(100):
-        keypoints = any_floats(rng, (2, JOINTS, channels))
-        scores = rng.random((2, JOINTS), dtype=np.float32) + np.float32(1e-30)
-        missing = rng.random((2, JOINTS)) < 0.2
+        keypoints = any_floats(rng, (2, joints, channels))
+        scores = rng.random((2, joints), dtype=np.float32) + np.float32(1e-30)
+        missing = rng.random((2, joints)) < 0.2
         keypoints[missing], scores[missing] = np.nan, 0
         persons = tuple(Person(p, keypoints[p], scores[p]) for p in range(2))
-        frames.append(Frame(k / 30, "imigue", persons if k % 10 else ()))
+        frames.append(Frame(k / 30, layout, persons if k % 10 else ()))
     text = "\n".join(format_frame(frame) for frame in frames)
     assert all("NaN" not in text and json.loads(entry) for entry in text.splitlines())
     for found, frame in zip(read_frames(io.StringIO(text), origin="x"), frames, strict=True):
@@ -56,6 +58,32 @@ def test_float32_comes_back_bit_for_bit(channels: int) -> None:
             assert one.keypoints.dtype == one.scores.dtype == np.float32
             assert np.array_equal(bits(one.keypoints), bits(other.keypoints))
             assert np.array_equal(bits(one.scores), bits(other.scores))
+
+
+def one(keypoints: list[Any], layout: str = "imigue", frame: dict[str, Any] | None = None, **person: Any) -> Person:
+    values = {"time": 0, "layout": layout, "persons": [{"id": 0, "keypoints": keypoints, **person}], **(frame or {})}
+    return parse_frame(json.dumps(values), where="here").persons[0]
+
+
+def test_a_third_number_in_a_layout_of_two_coordinates_is_the_confidence() -> None:
+    person = one([[3, 4, 0.9], [0, 0, 0], None] + [[5, 6, 0.4]] * (JOINTS - 3))
+    assert person.keypoints.shape == (JOINTS, 2)
+    assert person.scores[:4].tolist() == pytest.approx([0.9, 0, 0, 0.4])
+    assert np.isnan(person.keypoints[1:3]).all()
+    with pytest.raises(DataError, match="here: person 0 has three numbers a keypoint"):
+        one([[3, 4, 700]] * JOINTS)
+    with pytest.raises(DataError, match="leave one of the two out"):
+        one([[3, 4, 0.9]] * JOINTS, scores=[0.8] * JOINTS)
+
+
+def test_scores_beyond_1_are_refused_unless_declared() -> None:
+    with pytest.raises(DataError, match="here has scores up to 90,"):
+        one([[3, 4]] * JOINTS, scores=[5] + [90] * (JOINTS - 1))
+    person = one([[3, 4]] * JOINTS, frame={"score_scale": 100}, scores=[5] + [90] * (JOINTS - 1))
+    assert person.scores[:2].tolist() == pytest.approx([0.05, 0.9])
+    for scale in (0, "x", None):
+        with pytest.raises(DataError, match='here: "score_scale" is what scores are divided by'):
+            one([[3, 4]] * JOINTS, frame={"score_scale": scale})
 
 
 def test_scores_may_be_left_out_and_a_joint_without_keypoint_or_score_is_not_seen() -> None:

@@ -82,10 +82,10 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         AnnotatedData(annotations(tmp_path / "f.pkl", layout="nw-ucla"), layouts.get("jhmdb"), None, "train", "test")
     rng = np.random.default_rng(0)
     entries = [{"frame_dir": f"c{i}", "label": 0, "keypoint": rng.normal(size=(1, 9, 20, 2))} for i in range(9)]
-    with pytest.raises(DataError, match="2 coordinates per joint, and layout nw-ucla has 3"):
+    with pytest.raises(DataError, match="clip c0 has 2 coordinates per joint, and the model needs 3"):
         AnnotatedData(annotations(tmp_path / "g.pkl", annotations=entries), UCLA, None, "train", "test")
     entries = [{**entry, "keypoint": rng.normal(size=(1, 9, 15, 3))} for entry in entries]
-    with pytest.raises(DataError, match="a score belongs into keypoint_score"):
+    with pytest.raises(DataError, match="clip c0 has three numbers a keypoint in a layout of two coordinates"):
         AnnotatedData(annotations(tmp_path / "h.pkl", annotations=entries), layouts.get("jhmdb"), None, "train", "test")
     with pytest.raises(DataError, match="labels up to 2, and the preset names 2"):
         AnnotatedData(path, UCLA, labels.Labels(("a", "b")), "train", "test")

@@ -16,6 +16,7 @@ import numpy as np
 from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, are_withheld, make_clip, withheld_note
 from mmn_edge.datasets.formats.pickles import load_pickle
 from mmn_edge.errors import DataError
+from mmn_edge.skeleton.missing import ScoreScale
 
 __all__ = ["PAIRS", "open_pairs", "open_pickle", "pairs", "total_frames"]
 
@@ -106,9 +107,9 @@ def open_pickle(path: Path) -> ClipSource:
     """Open an annotation pickle.
 
     It is ``{"annotations": [{"frame_dir", "label", "keypoint" (M, T, V, C), optional "keypoint_score" (M, T, V)}],
-    optional "split": {name: [frame_dir]}, "class_names", "layout"}``, or the bare list of annotations, as older
-    files of PYSKL have it. A label is an index or a name; where no classes are named and labels are text, the names in
-    sorted order are the classes.
+    optional "split": {name: [frame_dir]}, "class_names", "layout", "score_scale"}``, or the bare list of annotations,
+    as older files of PYSKL have it. A label is an index or a name; where no classes are named and labels are text, the
+    names in sorted order are the classes.
 
     Raises:
         DataError: The file is missing, refused or broken as a whole.
@@ -124,6 +125,7 @@ def open_pickle(path: Path) -> ClipSource:
     layout = content.get("layout")
     if layout is not None and not isinstance(layout, str):
         raise DataError(f'{path}: "layout" must name a skeleton layout, not {layout!r}')
+    scale = ScoreScale.declared(content["score_scale"], str(path)) if "score_scale" in content else None
     listed = _splits(path, content.get("split"))
     withheld = _withheld(listed, found)
     member: dict[str, list[str]] = {}
@@ -137,7 +139,7 @@ def open_pickle(path: Path) -> ClipSource:
         named_by = tuple(split for split in member.get(name, ()) if split not in withheld)
         if name in member and not named_by:
             continue
-        read = partial(_read_annotation, path, name, entry, classes, layout)
+        read = partial(_read_annotation, path, name, entry, classes, layout, scale)
         entries.append(ClipEntry(name, named_by, read, *_extent(entry)))
     labelled = {split: names for split, names in listed.items() if split not in withheld}
     unlabelled = tuple(split for split in listed if split in withheld)
@@ -157,7 +159,12 @@ def _withheld(listed: dict[str, tuple[str, ...]], entries: Sequence[dict[str, An
 
 
 def _read_annotation(
-    path: Path, name: str, entry: dict[str, Any], classes: tuple[str, ...] | None, layout: str | None
+    path: Path,
+    name: str,
+    entry: dict[str, Any],
+    classes: tuple[str, ...] | None,
+    layout: str | None,
+    scale: ScoreScale | None,
 ) -> Clip:
     return make_clip(
         f"{path}: clip {name}",
@@ -168,6 +175,7 @@ def _read_annotation(
         class_names=classes,
         layout=layout,
         frames=total_frames(entry),
+        scale=scale,
     )
 
 

@@ -136,6 +136,9 @@ def _read(path: Path, row: Row, classes: tuple[str, ...] | None) -> Clip:
         row.file,
         row.label,
         sequence.keypoints[None],
+        sequence.scores[None],
         class_names=classes,
         layout=sequence.layout,
+        times=sequence.times,
+        placeholders=sequence.placeholders,
     )

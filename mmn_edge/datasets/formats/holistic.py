@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mmn_edge.datasets.formats.pose_files import PoseSequence
+from mmn_edge.datasets.formats.pose_files import PoseSequence, observed
 from mmn_edge.errors import DataError
 
 __all__ = ["LAYOUT", "check", "class_names", "is_holistic", "names", "sequence"]
@@ -151,7 +151,4 @@ def sequence(arrays: Arrays, clip: int, size: tuple[int, int]) -> PoseSequence:
         seen = part.any(axis=(1, 2))[:, None]
         keypoints[:, joints] = part[..., :2] * np.array(size, np.float32)
         scores[:, joints] = seen * (part[..., 3] if key == "pose" else np.float32(1))
-    hidden = ~(scores > 0) | np.isnan(keypoints).any(axis=-1)
-    keypoints[hidden] = np.nan
-    scores[hidden] = 0
-    return PoseSequence(keypoints, scores, LAYOUT)
+    return observed(f"clip {clip}", keypoints, scores, LAYOUT)

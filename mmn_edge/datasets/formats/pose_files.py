@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray, Frame
+from mmn_edge.skeleton.missing import HEATMAP, ScoreScale, hide_unseen, split_confidence, unit_scores
 from mmn_edge.skeleton.recording import read_frames
 
-__all__ = ["OPENPOSE_FRAMES", "PoseSequence", "is_pose_file", "load_arrays", "read_pose_file"]
+__all__ = ["OPENPOSE_FRAMES", "PoseSequence", "is_pose_file", "load_arrays", "observed", "read_pose_file"]
 
 OPENPOSE_FRAMES = "*_keypoints.json"
 
@@ -44,13 +46,17 @@ class PoseSequence:
 
     Attributes:
         keypoints: Float32 ``(T, V, C)``; NaN where a joint was not seen.
-        scores: Float32 ``(T, V)``; 0 where a joint was not seen.
+        scores: Float32 ``(T, V)``, from 0 to 1; 0 where a joint was not seen.
         layout: Name of the layout, where the file says it or its form does.
+        times: Seconds of each frame, float64 ``(T,)``, where the file says them.
+        placeholders: How many joints were taken for not seen because they lay exactly at the origin, or at -1 -1.
     """
 
     keypoints: FloatArray
     scores: FloatArray
     layout: str | None
+    times: npt.NDArray[np.float64] | None = None
+    placeholders: int = 0
 
 
 def is_pose_file(path: Path) -> bool:
@@ -65,9 +71,9 @@ def read_pose_file(path: Path) -> PoseSequence:
 
     Args:
         path: A recording ``.jsonl`` (the person that is seen first); a ``.npz`` with ``keypoints`` ``(T, V, C)`` or
-            ``(M, T, V, C)`` (the first person), and optional ``scores`` and ``layout``; a folder of OpenPose's
-            ``*_keypoints.json`` (the first person of each frame); or a ``.json`` of AlphaPose (the person with the
-            most frames).
+            ``(M, T, V, C)`` (the first person), and optional ``scores``, ``score_scale`` and ``layout``; a folder of
+            OpenPose's ``*_keypoints.json`` (the first person of each frame); or a ``.json`` of AlphaPose (the person
+            with the most frames).
 
     Raises:
         DataError: The file is missing, broken, or holds nobody.
@@ -116,9 +122,13 @@ def _read_arrays(path: Path) -> PoseSequence:
     if keypoints.ndim == 4:
         keypoints, scores = keypoints[0], None if scores is None else scores[0]
     keypoints = keypoints.astype(np.float32)
+    scale = None
+    if "score_scale" in arrays:
+        full = arrays["score_scale"]
+        scale = ScoreScale.declared(full.item() if full.size == 1 else full.tolist(), str(path))
     if scores is None:
-        scores = (~np.isnan(keypoints).any(axis=-1)).astype(np.float32)
-    return _sequence(keypoints, scores, None if layout is None else str(layout.item()))
+        scores = np.ones(keypoints.shape[:-1], np.float32)
+    return observed(str(path), keypoints, scores, None if layout is None else str(layout.item()), scale=scale)
 
 
 def _read_recording(path: Path) -> PoseSequence:
@@ -140,7 +150,10 @@ def _read_recording(path: Path) -> PoseSequence:
     shape = shapes.pop()
     absent = np.full(shape, np.nan, np.float32), np.zeros(shape[0], np.float32)
     filled = [person or absent for person in persons]
-    return _sequence(np.stack([k for k, _ in filled]), np.stack([s for _, s in filled]), names[0])
+    times = np.array([frame.time for frame in frames], np.float64)
+    return observed(
+        str(path), np.stack([k for k, _ in filled]), np.stack([s for _, s in filled]), names[0], times=times
+    )
 
 
 def _person(frame: Frame, identity: int) -> tuple[FloatArray, FloatArray] | None:
@@ -164,7 +177,7 @@ def _read_openpose(path: Path) -> PoseSequence:
             if numbers:  # an empty list: this part was not looked for
                 keypoints[frame, start : start + count] = _triples(numbers, count, f'{file}: "{part}"')
             start += count
-    return _sequence(keypoints[..., :2], keypoints[..., 2], "openpose")
+    return observed(str(path), keypoints[..., :2], keypoints[..., 2], "openpose", scale=HEATMAP)
 
 
 def _read_alphapose(path: Path) -> PoseSequence:
@@ -189,7 +202,7 @@ def _read_alphapose(path: Path) -> PoseSequence:
             where = f"{path}: image {person['image_id']}"
             keypoints[frame] = _triples(person["keypoints"], joints, where)
             taken.add(frame)
-    return _sequence(keypoints[..., :2], keypoints[..., 2], _ALPHAPOSE_LAYOUTS[joints])
+    return observed(str(path), keypoints[..., :2], keypoints[..., 2], _ALPHAPOSE_LAYOUTS[joints], scale=HEATMAP)
 
 
 def _followed(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -237,11 +250,38 @@ def _load_json(path: Path) -> Any:
         raise DataError(f"{path} is not JSON ({error})") from error
 
 
-def _sequence(keypoints: FloatArray, scores: FloatArray, layout: str | None) -> PoseSequence:
-    """A joint counts as seen with a score above 0 and no NaN; infinite values stay, and are refused later."""
-    seen = (scores > 0) & ~np.isnan(keypoints).any(axis=-1)
-    keypoints = np.where(seen[..., None], keypoints, np.float32(np.nan))
-    if layout is not None and layouts.get(layout).num_joints != keypoints.shape[1]:
-        joints = layouts.get(layout).num_joints
-        raise DataError(f"keypoints of {keypoints.shape[1]} joints are said to be in {layout}, which has {joints}")
-    return PoseSequence(keypoints, np.where(seen, scores, np.float32(0)).astype(np.float32), layout)
+def observed(
+    where: str,
+    keypoints: FloatArray,
+    scores: FloatArray,
+    layout: str | None,
+    *,
+    scale: ScoreScale | None = None,
+    times: npt.NDArray[np.float64] | None = None,
+) -> PoseSequence:
+    """What was seen of one person, by the one rule of :mod:`mmn_edge.skeleton.missing`.
+
+    Infinite coordinates of joints with a score stay, and are refused where the clip is made.
+
+    Args:
+        where: Begins the message of an error.
+        keypoints: ``(T, V, C)``.
+        scores: ``(T, V)`` as the estimator gives them.
+        layout: Name of the layout, where it is known.
+        scale: What the scores mean, where that is declared.
+        times: Seconds of each frame, where they are known.
+
+    Raises:
+        DataError: Scores that are none, or other joints than the layout's.
+    """
+    if layout is not None and (known := layouts.get(layout)).num_joints != keypoints.shape[1]:
+        raise DataError(
+            f"keypoints of {keypoints.shape[1]} joints are said to be in {layout}, which has {known.num_joints}"
+        )
+    scores = unit_scores(scores, where, scale)
+    if layout is not None and keypoints.shape[2] > layouts.get(layout).channels:
+        keypoints, scores = split_confidence(keypoints, scores, where)
+    infinite = np.isinf(keypoints).any(axis=-1) & (scores > 0)
+    hidden, seen, placeholders = hide_unseen(keypoints, scores)
+    hidden[infinite] = keypoints[infinite]
+    return PoseSequence(hidden, seen, layout, times, placeholders)

@@ -9,6 +9,7 @@ import pytest
 from mmn_edge.datasets.formats import holistic
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.missing import MIN_SCORE
 
 
 def arrays(clips: int = 2, frames: int = 3, **changes: Any) -> dict[str, Any]:
@@ -48,11 +49,15 @@ def test_landmarks_take_the_places_of_the_live_estimator() -> None:
     ):
         place = joints.index(joint)
         assert found.keypoints[1, place].tolist() == (values[part][1, 1, index, :2] * size).tolist()
-        assert found.scores[1, place] == (values["pose"][1, 1, index, 3] if part == "pose" else 1)
+        visibility = values["pose"][1, 1, index, 3]
+        assert visibility >= MIN_SCORE
+        assert found.scores[1, place] == (visibility if part == "pose" else 1)
     hand = slice(joints.index("left_hand_root"), joints.index("left_hand_root") + 21)
     assert np.isnan(found.keypoints[0, hand]).all()
     assert (found.scores[0, hand] == 0).all()
-    assert (found.scores > 0).sum() == 3 * (33 + 42 + 2) - 21
+    guessed = (values["pose"][1, ..., 3] < MIN_SCORE).sum()
+    assert guessed
+    assert (found.scores > 0).sum() == 3 * (33 + 42 + 2) - 21 - guessed
     assert (np.isnan(found.keypoints).any(axis=-1) == (found.scores == 0)).all()
 
 

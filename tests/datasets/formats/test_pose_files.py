@@ -133,7 +133,10 @@ def test_recordings_follow_the_person_seen_first(tmp_path: Path) -> None:
         ("", "holds nobody: it has 0 frames"),
         (line(0), "holds nobody: it has 1 frames"),
         (line(0, (0, 1)) + line(1, (0, 1), layout="ma52"), "mixes the layouts imigue and ma52"),
-        (line(0, (0, 1)) + line(1, (0, 1), size=3), "mixes 2-D and 3-D"),
+        (
+            line(0, (0, 1), layout="nw-ucla", size=3) + line(1, (0, 1), layout="nw-ucla"),
+            "mixes 2-D and 3-D",
+        ),
         (line(0, (0, 1)) + "x\n", r"a\.jsonl, line 2 is not JSON"),
     ],
 )
