@@ -18,7 +18,7 @@ from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.missing import fill_missing
+from mmn_edge.skeleton.missing import fill_missing, hide_unseen
 
 __all__ = ["DetectionWindow", "SceneData", "Track", "average_precision", "cut", "targets", "tracks"]
 
@@ -152,7 +152,9 @@ def tracks(scene: scenes.Scene, names: Labels, name: str) -> list[Track]:
         Track(
             f"{name}:{person}",
             times,
-            np.stack([frame.persons[person].keypoints for frame in frames]),
+            np.stack(
+                [hide_unseen(frame.persons[person].keypoints, frame.persons[person].scores)[0] for frame in frames]
+            ),
             np.array([(s.start, s.end) for s in movements], dtype=np.float64).reshape(-1, 2),
             np.array([number[s.label] for s in movements], dtype=np.int64),
         )
