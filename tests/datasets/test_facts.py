@@ -57,5 +57,5 @@ def test_layouts_are_guessed_by_their_joints(shape: tuple[int, int], names: tupl
     ],
 )
 def test_units_are_guessed_by_the_usual_clip(low: tuple[float, ...], high: tuple[float, ...], units: str) -> None:
-    wild = box(tuple(1e4 * x for x in low), tuple(1e4 * x for x in high))
+    wild = box(tuple(1e3 * x for x in low), tuple(1e3 * x for x in high))
     assert guess_units([box(low, high), wild, box(low, high)]) == units
