@@ -130,7 +130,7 @@ def quantize(
     if keep != "auto" and given("budget") is ParameterSource.COMMANDLINE:
         raise UsageError("--budget is what --keep auto may lose: give both")
     if report is not None:
-        from mmn_edge.evaluation.folder import check_folder
+        from mmn_edge.reports.folder import check_folder
 
         check_folder(report, REPORT, SCHEMA, REPORT[0])
     require("torch", extra="train", purpose="Quantizing a checkpoint")

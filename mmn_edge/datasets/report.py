@@ -12,6 +12,7 @@ import numpy as np
 from mmn_edge.datasets.check import ClassCount, Report
 from mmn_edge.datasets.contact_sheet import Strip, contact_sheet, pages, representative
 from mmn_edge.datasets.facts import ClipFacts
+from mmn_edge.reports.page import Bullets, Heading, Page, Paragraph, Picture, Table
 from mmn_edge.reports.svg import COLOURS, picture
 from mmn_edge.skeleton import layouts
 from mmn_edge.system.files import atomic_folder
@@ -22,14 +23,8 @@ SHEET = "contact_sheet.svg"
 
 _CONTROLS = {code: " " for code in range(32) if code not in (9, 10)}
 
-_MARK = '<meta name="generator" content="mmn-edge data check">'
-
-_STYLE = """
-body { font-family: sans-serif; max-width: 1200px; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; } td, th { padding: 2px 14px 2px 0; text-align: left; vertical-align: top; }
-h2 { margin-top: 2em; } svg { max-width: 100%; height: auto; } li { margin: 2px 0; overflow-wrap: anywhere; }
-.problems { color: #a33d00; }
-"""
+_GENERATOR = "mmn-edge data check"
+"""How a page of this kind is told from anybody else's."""
 
 
 def write_report(report: Report, folder: Path) -> tuple[str, ...]:
@@ -64,7 +59,7 @@ def is_replaceable(folder: Path) -> bool:
         return True
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {"a file"}
     page = folder / "index.html"
-    if page.is_file() and _MARK not in page.read_text(encoding="utf-8", errors="replace")[:1000]:
+    if page.is_file() and _GENERATOR not in page.read_text(encoding="utf-8", errors="replace")[:1000]:
         return False
     own = re.compile(r"index\.html|classes\.svg|lengths\.svg|contact_sheet(_\d+)?\.svg")
     return all(own.fullmatch(name) for name in names)
@@ -192,24 +187,14 @@ def _lengths_picture(facts: Sequence[ClipFacts]) -> str:
 
 
 def _page(report: Report, pictures: dict[str, str]) -> str:
-    name = escape(Path(report.path).name)
-    rows = "".join(f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>\n" for label, text in figures(report))
-    parts = [
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">{_MARK}',
-        f"<title>{name}</title><style>{_STYLE}</style></head>",
-        f"<body><h1>{name}</h1>\n<table>{rows}</table>",
-        _list("Problems", "problems", report.problems),
-        _list("Warnings", "warnings", report.warnings),
-    ]
+    page = Page(Path(report.path).name, generator=_GENERATOR)
+    page.add(Table(["what", "found"], figures(report), words=2))
+    for title, alarm, lines in (("Problems", True, report.problems), ("Warnings", False, report.warnings)):
+        count = f" ({len(lines)})" if lines else ""
+        page.section(title + count, Bullets(lines, alarm=alarm) if lines else Paragraph("none"))
     heads = {"classes.svg": "Clips by class", "lengths.svg": "Length of the clips", SHEET: "One clip a class"}
     for file in sorted(pictures, key=lambda file: (file not in ("classes.svg", "lengths.svg"), file)):
-        parts.append(f"<h2>{heads[file]}</h2>" if file in heads else "")
-        parts.append(pictures[file])
-    return "\n".join([*parts, "</body></html>"]) + "\n"
-
-
-def _list(title: str, kind: str, lines: Sequence[str]) -> str:
-    if not lines:
-        return f"<h2>{title}</h2><p>none</p>"
-    items = "".join(f"<li>{escape(line)}</li>\n" for line in lines)
-    return f'<h2>{title} ({len(lines)})</h2><ul class="{kind}">{items}</ul>'
+        if file in heads:
+            page.add(Heading(heads[file]))
+        page.add(Picture(pictures[file], file, heads.get(file, heads[SHEET])))
+    return page.html()

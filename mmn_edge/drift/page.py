@@ -1,9 +1,8 @@
-"""A verification in tables, as Markdown, and as one HTML page that needs nothing else."""
+"""A verification in tables, and as a page."""
 
 from __future__ import annotations
 
 import json
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +10,21 @@ import numpy as np
 from mmn_edge.drift.drift import Drift
 from mmn_edge.drift.layers import Layer, LayerDrift
 from mmn_edge.drift.report import FAMILY, DriftReport, Verdict
-from mmn_edge.evaluation.folder import check_folder as check_report_folder
 from mmn_edge.evaluation.metrics import ranking
+from mmn_edge.reports.folder import DATA
+from mmn_edge.reports.folder import check_folder as check_report_folder
 from mmn_edge.reports.layer_chart import Curve, layer_chart
-from mmn_edge.reports.tables import STYLE, html_table, markdown_table, percent
+from mmn_edge.reports.page import Bullets, Heading, Page, Paragraph, Picture, Table, Terms, percent
 from mmn_edge.system.files import atomic_folder
 
 __all__ = [
+    "build",
     "check_folder",
+    "curves",
     "drifted",
     "facts",
-    "html",
     "layer_table",
     "layer_words",
-    "markdown",
     "notes",
     "pairs",
     "summary",
@@ -32,7 +32,7 @@ __all__ = [
     "write_folder",
 ]
 
-DATA, CHART = "report.json", "layers.svg"
+CHART = "layers.svg"
 FILES = (DATA, "report.md", "report.html", CHART)
 JUMPS = 5
 
@@ -64,11 +64,11 @@ ONE_CLASS = (
     "clips of several classes with --data."
 )
 
-Table = tuple[list[str], list[list[str]]]
+Rows = tuple[list[str], list[list[str]]]
 """A header, and rows of text."""
 
 
-def summary(report: DriftReport) -> Table:
+def summary(report: DriftReport) -> Rows:
     """The table of models against the reference; without the backend where one ran all of them."""
     labelled = report.windows.targets is not None
     header = ["model", "backend", "agrees [95 %]", "Δ logit mean / max", "Δ p max", "KL", "JS"]
@@ -111,7 +111,7 @@ def _row(verdict: Verdict) -> list[str]:
     return [*row, "DRIFTED" if verdict.broken else "passes"]
 
 
-def pairs(report: DriftReport) -> Table:
+def pairs(report: DriftReport) -> Rows:
     """Agreement and largest probability difference of each model with each."""
 
     def cell(drift: Drift) -> str:
@@ -125,7 +125,7 @@ def pairs(report: DriftReport) -> Table:
     return ["agrees, Δ p max", *(trial.name for trial in report.trials)], rows
 
 
-def drifted(report: DriftReport) -> Table:
+def drifted(report: DriftReport) -> Rows:
     """What went beyond which limit, and where it begins."""
     rows = []
     for verdict in report.failed:
@@ -145,7 +145,7 @@ def layer_words(drift: LayerDrift) -> str:
     return f"at no single layer; the worst is {worst.name} ({_error(worst.error)}, inputs {_error(worst.inherited)})"
 
 
-def layer_table(drift: LayerDrift) -> Table:
+def layer_table(drift: LayerDrift) -> Rows:
     """Where drift begins, and the layers that add most."""
 
     def row(layer: Layer, what: str) -> list[str]:
@@ -192,55 +192,27 @@ def verdict(report: DriftReport) -> str:
     return "All models stay within their limits."
 
 
-def markdown(report: DriftReport) -> str:
-    """The report as Markdown."""
-    lines = ["# Verification", "", f"**{verdict(report)}** " + " ".join(facts(report)), ""]
-    lines += [f"- {note}" for note in notes(report)] + [""]
-    lines += [*markdown_table(*summary(report)), ""]
-    if report.failed:
-        lines += ["## What drifted", "", *markdown_table(*drifted(report)), ""]
-    if len(report.trials) > 2:
-        lines += ["## Each against each", "", *markdown_table(*pairs(report)), ""]
-    if report.layers:
-        lines += ["## Layers", "", f"![error of each layer]({CHART})", ""]
-    for name, drift in report.layers.items():
-        lines += [
-            f"### {name}",
-            "",
-            f"Drift begins {layer_words(drift)}.",
-            "",
-            *markdown_table(*layer_table(drift)),
-            "",
-        ]
-    lines += ["## Definitions", "", *(f"- **{name}**: {text}." for name, text in DEFINITIONS)]
-    return "\n".join(lines) + "\n"
+def build(report: DriftReport, chart: str | None) -> Page:
+    """The report as a page.
 
-
-def html(report: DriftReport, chart: str | None) -> str:
-    """The report as a page with its picture inside."""
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>Verification</title><style>{STYLE}</style></head><body>",
-        f"<h1>Verification</h1><p><b>{escape(verdict(report))}</b></p>",
-        *(f"<p>{escape(fact)}</p>" for fact in facts(report)),
-        "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes(report)) + "</ul>",
-        html_table(*summary(report)),
-    ]
+    Args:
+        report: What was found.
+        chart: The error of each layer as SVG, ``layers.svg``; None where layers were not compared.
+    """
+    page = Page("Verification")
+    page.add(Paragraph(verdict(report), bold=True), *map(Paragraph, facts(report)), Bullets(notes(report)))
+    page.add(Table(*summary(report)))
     if report.failed:
-        parts += ["<h2>What drifted</h2>", html_table(*drifted(report), text=3)]
+        page.section("What drifted", Table(*drifted(report), words=3))
     if len(report.trials) > 2:
-        parts += ["<h2>Each against each</h2>", html_table(*pairs(report))]
+        page.section("Each against each", Table(*pairs(report)))
     if chart is not None:
-        parts += ["<h2>Layers</h2>", chart]
+        page.section("Layers", Picture(chart, CHART, "error of each layer"))
     for name, drift in report.layers.items():
-        parts += [
-            f"<h3>{escape(name)}</h3><p>Drift begins {escape(layer_words(drift))}.</p>",
-            html_table(*layer_table(drift), text=2),
-        ]
-    terms = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}.</dd>" for name, text in DEFINITIONS)
-    parts += [f"<h2>Definitions</h2><dl>{terms}</dl>", "</body></html>"]
-    return "\n".join(parts) + "\n"
+        begins = Paragraph(f"Drift begins {layer_words(drift)}.")
+        page.add(Heading(name, 3), begins, Table(*layer_table(drift), words=2))
+    page.section("Definitions", Terms(DEFINITIONS))
+    return page
 
 
 def curves(report: DriftReport) -> dict[str, Curve]:
@@ -255,7 +227,7 @@ def check_folder(path: Path) -> None:
     """Refuse to write a report over anything but an earlier one.
 
     Raises:
-        UsageError: See :func:`mmn_edge.evaluation.folder.check_folder`.
+        UsageError: See :func:`mmn_edge.reports.folder.check_folder`.
     """
     check_report_folder(path, FILES, FAMILY)
 
@@ -268,10 +240,11 @@ def write_folder(report: DriftReport, path: Path) -> None:
     """
     check_folder(path)
     chart = layer_chart(curves(report), title="Where precisions drift apart") if report.layers else None
+    page = build(report, chart)
     with atomic_folder(path) as folder:
         text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
         (folder / DATA).write_text(text + "\n", encoding="utf-8")
-        (folder / "report.md").write_text(markdown(report), encoding="utf-8")
-        (folder / "report.html").write_text(html(report, chart), encoding="utf-8")
+        (folder / "report.md").write_text(page.markdown(), encoding="utf-8")
+        (folder / "report.html").write_text(page.html(), encoding="utf-8")
         if chart is not None:
             (folder / CHART).write_text(chart, encoding="utf-8")

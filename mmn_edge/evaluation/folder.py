@@ -4,51 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection
 from pathlib import Path
 
-from mmn_edge.errors import UsageError
-from mmn_edge.evaluation import page
 from mmn_edge.evaluation.evaluation import TOP
 from mmn_edge.evaluation.metrics import ranking, softmax
+from mmn_edge.evaluation.page import build
 from mmn_edge.evaluation.report import FAMILY, Report
 from mmn_edge.reports.confusion import confusion as draw_confusion
+from mmn_edge.reports.folder import DATA
+from mmn_edge.reports.folder import check_folder as check_report_folder
 from mmn_edge.reports.reliability import reliability as draw_reliability
 from mmn_edge.system.files import atomic_folder
 
 __all__ = ["check_folder", "write_folder"]
 
-DATA = "report.json"
 FILES = (DATA, "report.md", "report.html", "confusion.svg", "reliability.svg", "predictions.csv")
 
 
-def check_folder(path: Path, files: Collection[str] = FILES, family: str = FAMILY, data: str = DATA) -> None:
-    """Refuse to write a report over anything but an earlier one.
-
-    Args:
-        path: The folder.
-        files: The names of a report's files.
-        family: What the ``schema`` of its data begins with.
-        data: The one of them that holds the data.
+def check_folder(path: Path) -> None:
+    """Refuse to write an evaluation over anything but an earlier one.
 
     Raises:
-        UsageError: ``path`` is a file, or a folder that holds anything else.
+        UsageError: See :func:`mmn_edge.reports.folder.check_folder`.
     """
-    if path.is_dir():
-        others = sorted({entry.name for entry in path.iterdir()} - set(files))
-        if not any(path.iterdir()) or (not others and _is_report(path / data, family)):
-            return
-        what = f"holds {others[0]}" if others else "is no earlier report"
-        raise UsageError(f"{path} {what}, so it was left alone: choose another folder with -o")
-    if path.exists() or path.is_symlink():
-        raise UsageError(f"{path} exists and is no folder, so it was left alone: choose another with -o")
-
-
-def _is_report(file: Path, family: str) -> bool:
-    try:
-        return bool(json.loads(file.read_text(encoding="utf-8"))["schema"].startswith(family))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return False
+    check_report_folder(path, FILES, FAMILY)
 
 
 def write_folder(report: Report, path: Path) -> None:
@@ -69,11 +48,11 @@ def write_folder(report: Report, path: Path) -> None:
     else:
         panels = [(report.trials[report.shown].name, shown.reliability)]
     reliability = draw_reliability(panels)
+    page = build(report, confusion=confusion, reliability=reliability)
     with atomic_folder(path) as folder:
         (folder / DATA).write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        (folder / "report.md").write_text(page.markdown(report), encoding="utf-8")
-        html = page.html(report, confusion=confusion, reliability=reliability)
-        (folder / "report.html").write_text(html, encoding="utf-8")
+        (folder / "report.md").write_text(page.markdown(), encoding="utf-8")
+        (folder / "report.html").write_text(page.html(), encoding="utf-8")
         (folder / "confusion.svg").write_text(confusion, encoding="utf-8")
         (folder / "reliability.svg").write_text(reliability, encoding="utf-8")
         _write_predictions(report, folder / "predictions.csv")

@@ -1,14 +1,12 @@
-"""An evaluation as Markdown and as one HTML page that needs nothing else."""
+"""An evaluation as a page."""
 
 from __future__ import annotations
 
-from html import escape
-
 from mmn_edge.evaluation.metrics import BINS, RESAMPLES
 from mmn_edge.evaluation.report import Report
-from mmn_edge.reports.tables import STYLE, html_table, markdown_table, percent
+from mmn_edge.reports.page import Bullets, Page, Paragraph, Picture, Table, Terms, percent
 
-__all__ = ["html", "markdown", "summary"]
+__all__ = ["build", "summary"]
 
 DEFINITIONS = (
     (
@@ -108,62 +106,34 @@ CROSS_FITTED = (
 )
 
 
-def markdown(report: Report) -> str:
-    """The report as Markdown."""
-    lines = [f"# Evaluation on {report.data.name}", "", *_facts(report), ""]
-    lines += [f"- {note}" for note in report.notes] + ([""] if report.notes else [])
-    lines += markdown_table(*summary(report))
-    if report.fits:
-        lines += ["", "## Temperature", "", CROSS_FITTED, "", *markdown_table(*temperatures(report))]
-    shown = report.trials[report.shown].name
-    lines += ["", f"## Confusion of {shown}", "", "![confusion matrix](confusion.svg)", ""]
-    if mistakes := report.confusions():
-        header = ["true class", "taken for", "clips", "of"]
-        lines += markdown_table(header, [[a, b, str(n), str(total)] for a, b, n, total in mistakes])
-    lines += ["", f"## Calibration of {shown}", "", "![reliability diagram](reliability.svg)", ""]
-    lines += [f"## Classes of {shown}", "", *markdown_table(*_classes(report)), "", "## Definitions", ""]
-    lines += [f"- **{name}**: {text}." for name, text in DEFINITIONS]
-    return "\n".join(lines) + "\n"
-
-
-def html(report: Report, *, confusion: str, reliability: str) -> str:
-    """The report as a page with its pictures inside.
+def build(report: Report, *, confusion: str, reliability: str) -> Page:
+    """The report as a page.
 
     Args:
         report: What was found.
-        confusion: The confusion matrix as SVG.
-        reliability: The reliability diagram as SVG.
+        confusion: The confusion matrix as SVG; beside a Markdown page it is ``confusion.svg``.
+        reliability: The reliability diagram as SVG, ``reliability.svg``.
     """
-    shown = escape(report.trials[report.shown].name)
-    title = f"Evaluation on {escape(report.data.name)}"
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{title}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{title}</h1>",
-        *(f"<p>{escape(fact)}</p>" for fact in _facts(report) if fact),
-    ]
-    if report.notes:
-        parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in report.notes) + "</ul>")
-    parts.append(html_table(*summary(report), text=3))
+    shown = report.trials[report.shown].name
+    page = Page(f"Evaluation on {report.data.name}")
+    page.add(*(Paragraph(fact) for fact in _facts(report)), Bullets(report.notes), Table(*summary(report), words=3))
     if report.fits:
-        parts += ["<h2>Temperature</h2>", f"<p>{CROSS_FITTED}</p>", html_table(*temperatures(report))]
-    parts += [f"<h2>Confusion of {shown}</h2>", confusion]
+        page.section("Temperature", Paragraph(CROSS_FITTED), Table(*temperatures(report)))
+    page.section(f"Confusion of {shown}", Picture(confusion, "confusion.svg", "confusion matrix"))
     if mistakes := report.confusions():
-        header = ["true class", "taken for", "clips", "of"]
-        parts.append(html_table(header, [[a, b, str(n), str(total)] for a, b, n, total in mistakes], text=2))
-    parts += [f"<h2>Calibration of {shown}</h2>", reliability]
-    parts += [f"<h2>Classes of {shown}</h2>", html_table(*_classes(report), bar="F1")]
-    terms = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}.</dd>" for name, text in DEFINITIONS)
-    parts += [f"<h2>Definitions</h2><dl>{terms}</dl>", "</body></html>"]
-    return "\n".join(parts) + "\n"
+        rows = [[a, b, str(count), str(total)] for a, b, count, total in mistakes]
+        page.add(Table(["true class", "taken for", "clips", "of"], rows, words=2))
+    page.section(f"Calibration of {shown}", Picture(reliability, "reliability.svg", "reliability diagram"))
+    page.section(f"Classes of {shown}", Table(*_classes(report), bar="F1"))
+    page.section("Definitions", Terms(DEFINITIONS))
+    return page
 
 
 def _facts(report: Report) -> list[str]:
     classes = f"{len(report.with_data)} of {len(report.labels)} classes have clips"
     facts = [f"{len(report.targets)} clips; {classes}. Protocol: {report.setting}."]
     backends = list(dict.fromkeys(trial.backend for trial in report.trials[: len(report.trials) - report.fused]))
-    facts += ["", f"Fractions are in per cent. Ran on {'; '.join(backends)}."]
+    facts += [f"Fractions are in per cent. Ran on {'; '.join(backends)}."]
     return facts
 
 

@@ -84,7 +84,8 @@ def test_pages_hold_the_same(report: DriftReport) -> None:
     assert values["passed"] is False
     assert values["notes"][0] == "A note."
     assert values["top1_agreement"]["int8"]["fp32"] == pytest.approx(5 / 6)
-    text, html = page.markdown(report), page.html(report, layer_chart(page.curves(report), title="Layers & all"))
+    built = page.build(report, layer_chart(page.curves(report), title="Layers & all"))
+    text, html = built.markdown(), built.html()
     for words in ("int8 drifted too far.", "6 windows of made-up clips, labelled", "A note.", "sees 3 of 4 classes"):
         assert words in text
         assert words in html

@@ -6,7 +6,7 @@ import pytest
 from mmn_edge.datasets.reading import Clip
 from mmn_edge.evaluation.calibration import TemperatureFit
 from mmn_edge.evaluation.evaluation import Trial
-from mmn_edge.evaluation.page import html, markdown, summary
+from mmn_edge.evaluation.page import build, summary
 from mmn_edge.evaluation.report import Report
 from mmn_edge.evaluation.testset import EvaluationSet
 from mmn_edge.model.labels import Labels
@@ -82,7 +82,7 @@ def test_the_summary_has_a_cell_for_every_column() -> None:
 
 
 def test_markdown() -> None:
-    text = markdown(make(2, fit=True))
+    text = build(make(2, fit=True), confusion="", reliability="").markdown()
     assert "# Evaluation on set.pkl:val" in text
     assert "logits averaged over 2 temporal samplings" in text
     assert "b\\|c" in text
@@ -92,7 +92,7 @@ def test_markdown() -> None:
 
 
 def test_html_escapes_and_holds_its_pictures() -> None:
-    page = html(make(fit=True), confusion="<svg>one</svg>", reliability="<svg>two</svg>")
+    page = build(make(fit=True), confusion="<svg>one</svg>", reliability="<svg>two</svg>").html()
     assert "Mind &lt;this&gt;." in page
     assert "a&lt;b" in page
     assert "<svg>one</svg>" in page
