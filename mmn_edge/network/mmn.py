@@ -62,7 +62,7 @@ class MSM(nn.Module):
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        self.adj = nn.Parameter(torch.eye(joints))
+        self.adj = nn.Parameter(_identity(joints))
         self.fc = nn.Linear(channels, channels)
         self.bn = nn.BatchNorm2d(channels)
 
@@ -100,7 +100,7 @@ class Block(nn.Module):
         self.split = (quarter, quarter, half)
         self.norm_1 = nn.LayerNorm(width)
         self.mapping = nn.Linear(width, width)
-        self.gconv = nn.Parameter(torch.eye(joints).repeat(heads, 1, 1))
+        self.gconv = nn.Parameter(_identity(joints, heads))
         self.joint_mixing = JointMixing(heads)
         self.tconv = nn.Conv2d(quarter, quarter, (3, 1), padding=(1, 0), groups=heads)
         self.Motion = nn.Sequential(
@@ -307,6 +307,16 @@ def time_code(index_t: Tensor, width: int) -> Tensor:
     pairs = torch.arange(0, width, 2, dtype=index_t.dtype, device=index_t.device)
     angles = index_t.unsqueeze(-1) * torch.exp(pairs * (-math.log(10000.0) / width))
     return torch.stack([torch.sin(angles), torch.cos(angles)], dim=-1).flatten(-2)
+
+
+def _identity(size: int, *copies: int) -> Tensor:
+    """Identity matrices ``(*copies, size, size)``; on the meta device, which holds no numbers, their shape alone.
+
+    ``torch.eye`` is written in Python there, and the first call of such an operator loads the compiler: a second.
+    """
+    if torch.get_default_device().type == "meta":
+        return torch.empty(*copies, size, size)
+    return torch.eye(size).repeat(*copies, 1, 1)
 
 
 def _forward_difference(x: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +157,19 @@ def test_all_wrong_keys_are_listed_in_one_error(small_state: State) -> None:
         "  extra head.extra (3,)",
         "  DSs.0.reduction.weight is (16, 16, 5, 1), expected (16, 16, 3, 1)",
     }
+
+
+def test_building_a_network_does_not_load_the_compiler(small_checkpoint: Path) -> None:
+    """Which takes a second, and came with the first operator of the meta device that is written in Python."""
+    script = """
+import sys
+from pathlib import Path
+from mmn_edge.network import build_network, read_checkpoint
+build_network(read_checkpoint(Path(sys.argv[1]))[0])
+print({"sympy", "torch._dynamo"} & sys.modules.keys())
+"""
+    command = [sys.executable, "-c", script, str(small_checkpoint)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
