@@ -19,7 +19,7 @@ SMALLEST_MATRIX = 16
 
 
 class Optimizer:
-    """Changes a network's weights in place, by one learning rate for all.
+    """Changes a network's weights in place, by one learning rate for all but where the body has a share of the head's.
 
     Convolutions are matrices too: output channels by all the rest.
     """
@@ -37,6 +37,7 @@ class Optimizer:
             parameters = [matrix for _, matrix in self._matrices]
             dtype = fast_dtype(parameters[0].device)
             self._parts.append(Muon(parameters, lr=optim.lr, weight_decay=optim.weight_decay, dtype=dtype))
+            self._parts[0].param_groups[0]["rate"] = optim.body_rate
         self._parts.append(torch.optim.AdamW(groups, lr=optim.lr, fused=True))
 
     def zero_grad(self) -> None:
@@ -58,7 +59,7 @@ class Optimizer:
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
         for part in self._parts:
             for group in part.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group["rate"]
             if clip_norm:
                 scaler.unscale_(part)
         if clip_norm:

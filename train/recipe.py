@@ -56,6 +56,7 @@ class Optim:
     weight_decay: float
     decay_all: bool
     clip_norm: float
+    body_rate: float
     label_smoothing: float
     ema: float
     patience: int
@@ -164,6 +165,7 @@ class Recipe:
             ("seed", self.seed),
             ("optim.weight_decay", optim.weight_decay),
             ("optim.clip_norm", optim.clip_norm),
+            ("optim.body_rate", optim.body_rate),
             ("optim.patience", optim.patience),
             ("data.balance", data.balance),
             ("data.logit_adjustment", data.logit_adjustment),

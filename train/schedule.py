@@ -9,7 +9,10 @@ from torch import nn
 
 from mmn_edge.train.recipe import Optim
 
-__all__ = ["learning_rate", "parameter_groups"]
+__all__ = ["HEAD", "learning_rate", "parameter_groups"]
+
+HEAD = "head."
+"""What the names of the head's weights begin with; all other weights are the body's."""
 
 
 def learning_rate(optim: Optim, step: int, steps_per_epoch: int) -> float:
@@ -24,15 +27,17 @@ def learning_rate(optim: Optim, step: int, steps_per_epoch: int) -> float:
 
 
 def parameter_groups(network: nn.Module, optim: Optim) -> list[dict[str, Any]]:
-    """AdamW's parameter groups: all decay as published, or only the weights of matrices and convolutions."""
-    if optim.decay_all:
-        return [{"params": list(network.parameters()), "weight_decay": optim.weight_decay}]
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
+    """AdamW's parameter groups: all decay as published, or only the weights of matrices and convolutions.
+
+    Where the body learns at another rate than the head, each has its own, with its share of the rate as ``rate``.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         plain = parameter.ndim > 1 and not name.startswith("STPE") and not name.endswith(("gconv", "adj"))
-        (decayed if plain else free).append(parameter)
+        decay = optim.weight_decay if optim.decay_all or plain else 0.0
+        rate = 1.0 if name.startswith(HEAD) else optim.body_rate
+        groups.setdefault((decay, rate), []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": optim.weight_decay},
-        {"params": free, "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "rate": rate}
+        for (decay, rate), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
