@@ -111,8 +111,8 @@ def convert(
         calibration: A data set from which int8 ranges of a plain checkpoint are taken.
         split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
         weights: Of the logits of several checkpoints; None means their mean.
-        temperature: What logits are divided by before the softmax; None means the checkpoint's own, and 1 for several,
-            because what was fitted for each alone does not fit their sum.
+        temperature: What logits are divided by before the softmax; None means the checkpoint's own, of the mean of
+            several the mean of theirs, and 1 with ``weights``, which set the confidence themselves.
         progress: Called with each step's name.
         note: Is told what is odd about the clips of ``data`` and ``calibration``, in sentences.
 
@@ -158,7 +158,8 @@ def convert(
             "several persons share its joints, or use --input features"
         )
     if temperature is None:
-        temperature = first.temperature if len(members) == 1 else 1.0
+        alone = [member.temperature for member in members]
+        temperature = sum(alone) / len(alone) if weights is None else 1.0
     ranged = [member for member in members if quantized_sites(member.fake)]
     if calibration is not None and 0 < len(ranged) < len(members):
         raise UsageError(

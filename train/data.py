@@ -6,6 +6,7 @@ prepare the batches, nor on whether a run was interrupted.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "TrainingData",
     "TrainingWindows",
     "class_counts",
+    "digest",
     "evaluation_batches",
     "training_batches",
     "training_order",
@@ -180,6 +182,17 @@ class TrainingWindows(Dataset[tuple[Any, Any, Any]]):
         picked = random_indices(len(keypoints), frames, rng) if recipe.data.sampling == "random" else None
         window, time = features(keypoints, self._preprocessing, frames=frames, indices=picked)
         return erase(window, recipe.augment.erase, rng), time, clip.label
+
+
+def digest(data: TrainingData) -> str:
+    """Tells data sets apart: the names, labels, lengths and keypoints of all clips, in order."""
+    found = hashlib.sha256()
+    for examples in (data.epoch(0), data.validation):
+        for clip in examples:
+            label = np.asarray(clip.label)
+            found.update(repr((clip.name, label.shape, clip.keypoints.shape)).encode())
+            found.update(label.tobytes() + np.ascontiguousarray(clip.keypoints).tobytes())
+    return found.hexdigest()
 
 
 def class_counts(clips: Sequence[Example], classes: int) -> np.ndarray[Any, Any]:

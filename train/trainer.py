@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from mmn_edge.train.data import (
     TrainingData,
     TrainingWindows,
     class_counts,
+    digest,
     evaluation_batches,
     training_batches,
 )
@@ -120,6 +122,10 @@ class Trainer:
     def best(self) -> EpochResult:
         """The epoch with the highest validation accuracy so far; of several the latest."""
         return max(self.history, key=lambda result: (result.accuracy, result.epoch))
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest(self.data)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -294,7 +300,8 @@ class Trainer:
         """Write a checkpoint that describes itself; a resumable one holds all that training goes on from."""
         content: dict[str, Any] = {"model": state.model(), "description": self._description()}
         if resumable:
-            content["training"] = {**state.to_dict(), "history": [asdict(result) for result in self.history]}
+            history = [asdict(result) for result in self.history]
+            content["training"] = {**state.to_dict(), "history": history, "data": self._digest}
         path = self.folder / name
         try:
             with atomic_file(path) as partial:
@@ -343,6 +350,12 @@ class Trainer:
                 raise UsageError(
                     f"the run in {self.folder} has another {' and '.join(changed)}: resume it with the options that "
                     "it was started with, or choose another folder with -o"
+                )
+            if training.get("data", self._digest) != self._digest:
+                raise UsageError(
+                    f"the run in {self.folder} was trained on another data set: its clips' names, labels, lengths or "
+                    "keypoints are not these; resume it with the one that it was started with, or choose another "
+                    "folder with -o"
                 )
             state.restore(training)
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:

@@ -56,7 +56,8 @@ MOST_OPERATORS = 6
 @click.option(
     "--temperature",
     type=float,
-    help="What logits are divided by before the softmax.  [default: the checkpoint's own; 1 for several]",
+    help="What logits are divided by before the softmax.  [default: the checkpoint's own, the mean of several; 1 with "
+    "--weights]",
 )
 @click.option(
     "--input",

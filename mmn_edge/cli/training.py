@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,18 @@ MADE = (SYNTHETIC, SCENES)
 @click.option("--stream", type=click.Choice(STREAMS), help="[default: the recipe's]")
 @click.option("--epochs", type=click.IntRange(min=1), help="[default: the recipe's]")
 @click.option("--seed", type=click.IntRange(min=0), help="[default: the recipe's]")
-@click.option("--from", "initial", type=click.Path(path_type=Path), help="Start from this checkpoint's weights.")
+@click.option(
+    "--from",
+    "initial",
+    type=click.Path(path_type=Path),
+    help="Start from this checkpoint's weights; of other classes its body.",
+)
+@click.option(
+    "--body-rate",
+    type=click.FloatRange(min=0),
+    metavar="SHARE",
+    help="All but the head learns at this share of the rate.",
+)
 @click.option("--qat", is_flag=True, help="Quantization-aware fine-tuning of the checkpoint given with --from.")
 @click.option("--train-split", default="train", show_default=True, help="Name of the training split.")
 @click.option("--val-split", help="Name of the validation split.  [default: val, or test where there is no val]")
@@ -66,6 +78,7 @@ def train(
     epochs: int | None,
     seed: int | None,
     initial: Path | None,
+    body_rate: float | None,
     qat: bool,
     train_split: str,
     val_split: str | None,
@@ -86,6 +99,7 @@ def train(
       mmn-edge train nw_ucla.pkl --recipe nw-ucla-joint -o runs/ucla
       mmn-edge train data/MA52 --recipe ma52-joint --stream bone -o runs/ma52-bone
       mmn-edge train data/MA52 --recipe ma52-joint --set optim.lr=5e-4 --set optim.precision=bf16
+      mmn-edge train mine.pkl --recipe custom --from ma52.pt --body-rate 0.1
       mmn-edge train nw_ucla.pkl --recipe nw-ucla-joint -o runs/ucla --resume
       mmn-edge train nw_ucla.pkl --recipe nw-ucla-joint --qat --from runs/ucla/best.pt -o runs/ucla-int8
       torchrun --nproc-per-node 4 -m mmn_edge train data/MA52 --recipe ma52-joint
@@ -111,7 +125,7 @@ def train(
                 f"say how to train on {data} with --recipe: {', '.join(recipe_files.names())}, or a .yaml file"
             )
         name = "custom"
-    shortcuts = {"stream": stream, "optim.epochs": epochs, "seed": seed}
+    shortcuts = {"stream": stream, "optim.epochs": epochs, "seed": seed, "optim.body_rate": body_rate}
     recipe = recipe_files.load(
         name, (*changes, *(f"{field}={value}" for field, value in shortcuts.items() if value is not None)), qat=qat
     )
@@ -145,7 +159,9 @@ def train(
                 f"{trainer.recipe.optim.epochs} epochs on {processes.device} -> {folder}",
                 err=True,
             )
-            terminal.warn([*source.findings, *_warnings(source)], None if data == SYNTHETIC else Path(data))
+            if trainer.beginning.note:
+                click.echo(trainer.beginning.note, err=True)
+            terminal.warn([*source.findings, *_warnings(source)], None if data in MADE else Path(data))
         best = _fit(trainer, resume)
         if processes.first:
             click.echo(f"best validation accuracy {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}")
@@ -197,8 +213,10 @@ def _own_layout(path: Path, split: str) -> str | None:
         raise DataError(
             f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC} or {SCENES}"
         )
-    entries = reading.open_source(path, split).of_split(split)
-    return entries[0].read().layout if entries else None
+    for entry in reading.open_source(path, split).of_split(split):
+        with suppress(DataError):  # said when all are read
+            return entry.read().layout
+    return None
 
 
 def _data(

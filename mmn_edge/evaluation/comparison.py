@@ -98,11 +98,19 @@ class Comparison:
     def fused(self, how: str) -> Trial:
         """All models together, by the mean of their logits (as published) or by fitted weights.
 
+        The mean is at the mean of the models' temperatures; fitted weights set the confidence themselves.
+
         Args:
             how: One of :data:`FUSIONS`.
         """
         if how == "mean":
-            return Trial.fused(self.trials, [1 / len(self.trials)] * len(self.trials), "mean of logits")
+            temperature = float(np.mean([trial.temperature for trial in self.trials]))
+            if temperature != 1:
+                self._note(
+                    f"Probabilities of the fused row are at the mean of the models' temperatures, {temperature:.3g}."
+                )
+            share = 1 / len(self.trials)
+            return Trial.fused(self.trials, [share] * len(self.trials), "mean of logits", temperature)
         if self.fit_clips is None or self._fit_targets is None:
             raise AssertionError("there is nothing to fit weights on")
         weights = fit_weights(self._fit_logits, self._fit_targets)

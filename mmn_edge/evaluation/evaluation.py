@@ -237,11 +237,11 @@ class Trial:
         return float(difference.mean()), float(difference.max())
 
     @classmethod
-    def fused(cls, trials: Sequence[Trial], weights: Sequence[float], name: str) -> Trial:
-        """The weighted sum of the logits of several models."""
+    def fused(cls, trials: Sequence[Trial], weights: Sequence[float], name: str, temperature: float = 1.0) -> Trial:
+        """The weighted sum of the logits of several models, whose probabilities are at ``temperature``."""
         logits: Array = np.asarray(
             np.tensordot(np.asarray(weights), np.stack([t.logits for t in trials]), 1), np.float64
         )
         unique = [list(dict.fromkeys(getattr(t, key) for t in trials)) for key in ("precision", "stream", "backend")]
         precision, stream, backend = (" + ".join(values) for values in unique)
-        return cls(name, precision, stream, backend, logits)
+        return cls(name, precision, stream, backend, logits, temperature)

@@ -111,3 +111,11 @@ def test_a_temperature_is_named_with_its_origin() -> None:
     ]
     other = ask(Comparison(clips("test", "abc"), "deployed"), *models).notes
     assert not any("CAUTION" in note for note in other)
+
+
+def test_the_mean_of_several_is_at_the_mean_of_their_temperatures() -> None:
+    models = oracle("one", "abc", temperature=2.0), oracle("two", "abc")
+    comparison = ask(Comparison(clips("test", "abc"), "deployed", fit_clips=clips("val", "abcabc")), *models)
+    assert comparison.fused("mean").temperature == 1.5
+    assert "The fused row is at the mean of the models' temperatures, 1.5." in comparison.notes
+    assert comparison.fused("weights").temperature == 1  # weights set the confidence themselves

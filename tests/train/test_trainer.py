@@ -270,10 +270,55 @@ def test_a_checkpoint_of_something_else_is_not_fine_tuned(tmp_path: Path) -> Non
     trainer(tmp_path).fit()
     best = tmp_path / "best.pt"
     for data, chosen, error, message in [
-        (EasyData(Labels(("a", "b", "c"))), recipe(), CheckpointError, r"\(15, 2, 2\)"),
-        (EasyData(Labels(("a", "b"))), recipe(), CheckpointError, "other names"),
+        (EasyData(Labels(("a", "b", "c"))), load("paper", TINY, qat=True), CheckpointError, "other classes"),
+        (EasyData(Labels(("a", "b"))), load("paper", [*TINY, *PLAIN], qat=True), CheckpointError, "other classes"),
         (EasyData(), load("paper", [*TINY, "stream=bone"], qat=True), UsageError, "--stream joint"),
         (EasyData(), load("paper", [*TINY, "qat.keep=knee*"], qat=True), UsageError, "knee"),
     ]:
         with pytest.raises(error, match=message):
             begin(data, JHMDB, chosen, best)
+    with pytest.raises(CheckpointError, match=r"\(15, 2\), and the data set has \(22, 2\)"):
+        begin(EasyData(), layouts.get("imigue"), recipe(), best)
+
+
+def test_other_classes_keep_the_body_and_begin_a_new_head(tmp_path: Path) -> None:
+    run = trainer(tmp_path / "first")
+    run.fit()
+    checkpoint = tmp_path / "first" / "last.pt"
+    trained = weights(checkpoint)
+    for names in (("a", "b"), ("still", "moving", "else")):
+        beginning = begin(EasyData(Labels(names)), JHMDB, recipe("seed=5"), checkpoint)
+        assert f"a new head of {len(names)} classes begins" in beginning.note
+        state = beginning.network.state_dict()
+        assert state["head.weight"].shape[0] == len(names)
+        assert all(torch.equal(value, trained[key]) for key, value in state.items() if not key.startswith("head."))
+        if len(names) == 2:
+            assert not torch.equal(state["head.weight"], trained["head.weight"])
+    same = begin(EasyData(), JHMDB, recipe(), checkpoint)
+    assert same.note == ""
+    assert torch.equal(same.network.state_dict()["head.weight"], trained["head.weight"])
+
+
+@pytest.mark.parametrize("kind", [["optim.optimizer=adamw"], ["optim.optimizer=muon", "model.width=32"]])
+def test_the_body_may_learn_at_a_smaller_rate(tmp_path: Path, kind: list[str]) -> None:
+    run = trainer(tmp_path, recipe("optim.body_rate=0", "optim.epochs=1", *kind))
+    before = {name: value.clone() for name, value in run.network.named_parameters()}
+    run.fit()
+    for name, value in run.network.named_parameters():
+        assert torch.equal(value, before[name]) == (not name.startswith("head.")), name
+
+
+@pytest.mark.parametrize("change", ["keypoints", "labels", "nothing"])
+def test_a_run_is_not_resumed_on_other_data(tmp_path: Path, change: str) -> None:
+    trainer(tmp_path).fit()
+    other = trainer(tmp_path)
+    clips = other.data.training  # type: ignore[attr-defined]
+    if change == "keypoints":
+        clips[3].keypoints[2, 1] += 1
+    elif change == "labels":
+        clips[3] = replace(clips[3], label=1 - clips[3].label)
+    if change == "nothing":
+        other.fit(resume=True)
+        return
+    with pytest.raises(UsageError, match="was trained on another data set"):
+        other.fit(resume=True)
