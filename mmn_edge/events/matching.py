@@ -125,7 +125,7 @@ def _tally(name: str, parts: Sequence[tuple[int, list[Interval], list[Interval]]
     for index, truth, predicted in parts:
         order = sorted(predicted, key=_rank)
         overlap = intersection_over_union(order, truth)
-        taken = np.stack([_matches(overlap, threshold) for threshold in THRESHOLDS])
+        taken = _matches(overlap)
         detections += [(entry, index, taken[:, number] >= 0) for number, entry in enumerate(order)]
         result.truth[index] += len(truth)
         result.predicted[index] += len(order)
@@ -154,17 +154,27 @@ def _rank(entry: Interval) -> tuple[float, str, float, float, str]:
     return (-(entry.score if entry.score is not None else 0.0), entry.recording, entry.start, entry.end, entry.person)
 
 
-def _matches(overlap: Array, threshold: float) -> Indices:
-    """For each predicted interval the true one that it takes, or -1; of equal ones the first."""
-    taken = np.full(len(overlap), -1, dtype=np.int64)
-    free = overlap.copy()
-    for number in range(len(overlap)):
-        row = free[number]
-        best = row.max(initial=-1.0)
-        if best >= threshold - SLACK:
-            target = int(np.flatnonzero(row >= best - SLACK)[0])
-            taken[number] = target
-            free[:, target] = -1.0
+def _matches(overlap: Array) -> Indices:
+    """For each threshold and predicted interval the true one that it takes, or -1; of equal ones the first.
+
+    Args:
+        overlap: IoU ``(P, T)``, predicted intervals in order.
+    """
+    taken = np.full((len(THRESHOLDS), len(overlap)), -1, dtype=np.int64)
+    rows = [
+        (number, [(target, value) for target, value in enumerate(row) if value > 0])
+        for number, row in enumerate(overlap.tolist())
+    ]
+    rows = [(number, row) for number, row in rows if row]
+    for at, threshold in enumerate(THRESHOLDS):
+        used: set[int] = set()
+        for number, row in rows:
+            free = [(target, value) for target, value in row if target not in used]
+            best = max((value for _, value in free), default=0.0)
+            if best >= threshold - SLACK:
+                target = next(target for target, value in free if value >= best - SLACK)
+                taken[at, number] = target
+                used.add(target)
     return taken
 
 

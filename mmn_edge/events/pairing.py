@@ -76,13 +76,12 @@ def pair(
     recordings = _common(truth, predicted, notes.append)
     spans = _spans(truth, predicted, recordings, notes.append)
     limits = dict(zip(recordings, spans, strict=True)) if spans is not None else {}
-    mine, theirs = (_inside(one, set(recordings), limits) for one in (truth, predicted))
-    outside = sum(entry.recording in set(recordings) for entry in predicted.intervals) - len(theirs)
-    if outside:
-        notes.append(f"{outside} predicted events lie outside the time that was watched and do not count.")
-    outside = sum(entry.recording in set(recordings) for entry in truth.intervals) - len(mine)
-    if outside:
-        notes.append(f"{outside} true events lie outside the time that was watched and do not count.")
+    compared = set(recordings)
+    mine, theirs = (_inside(one, compared, limits) for one in (truth, predicted))
+    for kind, one, kept in (("predicted", predicted, theirs), ("true", truth, mine)):
+        outside = sum(entry.recording in compared for entry in one.intervals) - len(kept)
+        if outside:
+            notes.append(f"{outside} {kind} events lie outside the time that was watched and do not count.")
     annotators = {entry.annotator for entry in mine} - {""}
     if len(annotators) > 1:
         notes.append(

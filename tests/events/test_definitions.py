@@ -34,7 +34,7 @@ def iou(one: Interval, other: Interval) -> Fraction:
 def matches(
     truth: Sequence[Interval], predicted: Sequence[Interval], threshold: Fraction
 ) -> list[tuple[Interval, Interval | None]]:
-    """Detections in their order, each with the true instance that it takes."""
+    """Detections in their order, each with the true instance that it takes; of equal ones the first."""
     order = sorted(predicted, key=lambda p: (p.recording, p.start, p.end, p.person))
     order.sort(key=lambda p: p.score or 0, reverse=True)  # stable
     left = sorted(truth, key=lambda t: (t.recording, t.start, t.end))
@@ -45,7 +45,7 @@ def matches(
             if (candidate.recording, candidate.person) != (detection.recording, detection.person):
                 continue
             value = iou(detection, candidate)
-            if value >= threshold - SLACK and (best is None or value > iou(detection, best)):
+            if value >= threshold - SLACK and (best is None or value > iou(detection, best) + SLACK):
                 best = candidate
         if best is not None:
             left.pop(next(index for index, entry in enumerate(left) if entry is best))
