@@ -43,9 +43,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     partial = _partial(path)
     try:
         yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(partial)
         partial.replace(path)
+        _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -126,6 +126,7 @@ def line_file(path: Path) -> Iterator[LineFile]:
         finally:
             if ended or file.lines:
                 partial.replace(target)
+                _sync(target.parent)
             else:
                 partial.unlink(missing_ok=True)
 
@@ -135,7 +136,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a new folder beside ``path``; it takes the place of ``path`` when the block ends well.
 
     An earlier folder at ``path`` is untouched until then; where the system can (Linux), both are exchanged in one step,
-    so that a process killed at any moment leaves one of the two complete at ``path``.
+    so that a process killed at any moment leaves one of the two complete at ``path``. The new one is on the disk before
+    the exchange and the exchange before the earlier one is deleted, so that a power cut does not lose both.
     """
     path = path.resolve()  # a link stays, and what it leads to is exchanged
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,15 +146,40 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        for folder, _, names in os.walk(partial, topdown=False):
+            for name in names:
+                _sync(Path(folder, name))
+            _sync(Path(folder))
+        aside = None
         if not path.exists():
             partial.rename(path)
         elif not _exchange(partial, path):
             aside = partial.with_name(partial.name + "-old")
             path.rename(aside)
             partial.rename(path)
+        _sync(path.parent)
+        if aside is not None:
             shutil.rmtree(aside)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Raises:
+        OSError: A file could not be written. Of a folder not every file system can say (``EINVAL``).
+    """
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.ENOTSUP)):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _is_special(path: Path) -> bool:

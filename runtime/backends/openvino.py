@@ -5,6 +5,7 @@ Figures are in ``docs/explanation/deploy-graph.md``.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ class OpenVinoBackend:
     With a batch of any size OpenVINO fuses much less. Compiled for a certain one it takes as long a window as for one
     window, and compiling takes a second or more, in mid-stream where another person comes in
     (``docs/explanation/deploy-graph.md``).
+    Any thread may call it; one window is run at a time, by all of OpenVINO's threads.
 
     Args:
         model: The file.
@@ -43,6 +45,7 @@ class OpenVinoBackend:
         # Where its 8-bit sums would overflow, int8 is computed in float32: right, but no faster than fp32.
         self._simulated = precision.startswith("int8") and saturates_int8()
         self._request: Any = None
+        self._lock = threading.Lock()  # a request that is under way refuses a second call
 
     @property
     def name(self) -> str:
@@ -72,14 +75,17 @@ class OpenVinoBackend:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._request = None
+        with self._lock:
+            self._request = None
 
     def run(self, inputs: Mapping[str, FloatArray]) -> Output:
         """Run windows, however many."""
         names = [port.any_name for port in self._request.model_inputs]
         logits, probabilities = [], []
         for index in range(len(inputs[names[0]])):
-            results = self._request.infer({name: np.ascontiguousarray(inputs[name][index, None]) for name in names})
-            logits.append(results["logits"].copy())
-            probabilities.append(results["probabilities"].copy())
+            window = {name: np.ascontiguousarray(inputs[name][index, None]) for name in names}
+            with self._lock:  # until its results are copied: the next run writes them in the same place
+                results = self._request.infer(window)
+                logits.append(results["logits"].copy())
+                probabilities.append(results["probabilities"].copy())
         return Output(np.concatenate(logits), np.concatenate(probabilities))

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -287,3 +288,101 @@ def test_lines_go_through_a_pipe_whose_reader_may_leave(tmp_path: Path) -> None:
         with pytest.raises(BrokenPipeError):
             file.write("2\n")
     assert path.is_fifo()
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was waited for and renamed, in order, by the names of files without those of processes."""
+    done: list[str] = []
+    sync, replace, rename, exchange = os.fsync, os.replace, os.rename, files._exchange
+
+    def name(path: str | Path) -> str:
+        return Path(path).name.replace(f".partial-{os.getpid()}", "").lstrip(".")
+
+    def noted(word: str, function: Callable[..., None]) -> Callable[..., None]:
+        def note(first: Path, second: Path) -> None:
+            done.append(word)
+            function(first, second)
+
+        return note
+
+    def noted_sync(descriptor: int) -> None:
+        done.append(f"sync {name(Path(f'/proc/self/fd/{descriptor}').readlink())}")
+        sync(descriptor)
+
+    def noted_exchange(first: Path, second: Path) -> bool:
+        done.append("exchange")
+        return exchange(first, second)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "replace", noted("replace", replace))
+    monkeypatch.setattr(os, "rename", noted("rename", rename))
+    monkeypatch.setattr(files, "_exchange", noted_exchange)
+    return done
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors have names in /proc")
+def test_a_file_is_on_the_disk_before_it_takes_its_place_and_its_name_thereafter(
+    tmp_path: Path, steps: list[str]
+) -> None:
+    with atomic_file(tmp_path / "x") as partial:
+        partial.write_text("new", encoding="utf-8")
+        assert not steps
+    assert steps == ["sync x", "replace", f"sync {tmp_path.name}"]
+    steps.clear()
+    with line_file(tmp_path / "y") as file:
+        file.write("1\n")
+    assert steps == ["sync y", "replace", f"sync {tmp_path.name}"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors have names in /proc")
+def test_a_folder_is_on_the_disk_before_the_earlier_one_is_deleted(tmp_path: Path, steps: list[str]) -> None:
+    """Else a power cut right after the command could leave neither: both names lead to files without content."""
+    path = tmp_path / "x.bundle"
+
+    def write() -> None:
+        steps.clear()
+        with atomic_folder(path) as folder:
+            (folder / "a").write_text("1", encoding="utf-8")
+            (folder / "deep").mkdir()
+            (folder / "deep" / "b").write_text("2", encoding="utf-8")
+            (folder / "link").symlink_to("nowhere")
+            assert not steps
+
+    content = ["sync b", "sync deep", "sync a", "sync x.bundle"]
+    write()
+    assert steps == [*content, "rename", f"sync {tmp_path.name}"]
+    write()
+    assert steps[:-2] == content
+    assert steps[-2:] == ["exchange", f"sync {tmp_path.name}"]
+
+
+def test_a_folder_whose_files_cannot_be_written_out_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "x", {"a": "old"})
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"), atomic_folder(tmp_path / "x") as folder:
+        (folder / "a").write_text("new", encoding="utf-8")
+    assert content(tmp_path / "x") == {"a": "old"}
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_a_file_system_that_cannot_wait_for_folders_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def only_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", only_files)
+    with atomic_folder(tmp_path / "x") as folder:
+        (folder / "a").write_text("new", encoding="utf-8")
+    assert content(tmp_path / "x") == {"a": "new"}

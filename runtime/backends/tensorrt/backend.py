@@ -16,7 +16,7 @@ from mmn_edge.bundle.engine_record import EngineRecord, check_engine, rebuild_co
 from mmn_edge.errors import EngineError, MissingDependencyError
 from mmn_edge.runtime.backends.backend import Output
 from mmn_edge.runtime.backends.tensorrt.cuda import Buffer, CudaThread, load_driver
-from mmn_edge.runtime.backends.tensorrt.cuda_graph import CudaGraph, GraphError, load_bindings
+from mmn_edge.runtime.backends.tensorrt.cuda_graph import CudaGraph, load_bindings
 from mmn_edge.runtime.backends.tensorrt.engine import Engine
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.system.tensorrt import device_facts
@@ -204,15 +204,16 @@ class _Session:
         if cuda is None:
             return
         with ExitStack() as own:
-            execution = engine.execution(addresses)
-            own.callback(execution.close)
             try:
+                execution = engine.execution(addresses)
+                own.callback(execution.close)
                 self._enqueue(execution.enqueue, 1)  # with new shapes, TensorRT does more than a capture may see
                 self._stream.synchronize()
                 graph = CudaGraph(cuda, self._stream.handle, lambda: self._enqueue(execution.enqueue, 1))
                 own.callback(graph.close)
                 plain, captured = self._compare(graph)
-            except GraphError:
+            except EngineError:  # also where memory for a second context is missing: the first one runs without it
+                self._stream.synchronize()
                 return
             if captured < plain:
                 self.graph = graph

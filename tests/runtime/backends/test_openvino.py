@@ -18,6 +18,7 @@ if find_spec("openvino") is None:
 
 CODE = """
 import json, sys
+from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.errors import BundleError
@@ -47,6 +48,11 @@ for precision, backend in (("fp32", "onnxruntime"), ("int8", "onnxruntime"), ("i
     with open_backend(bundle, backend, precision=precision, threads=1) as running:
         logits = np.concatenate([running.run({"keypoints": window[None]}).logits for window in windows])
     seen["int8"][f"{backend} {precision}"] = logits.tolist()
+with open_backend(bundle, "openvino", threads=1) as running, ThreadPoolExecutor(2) as pool:
+    alone = [running.run({"keypoints": window[None]}).logits for window in windows]
+    # Each window ten times from two threads at once; a failed call raises here.
+    together = list(pool.map(lambda window: running.run({"keypoints": window[None]}).logits, [*windows] * 10))
+    seen["threads"] = [len(together), all(np.array_equal(a, b) for a, b in zip(alone * 10, together))]
 try:
     OpenVinoBackend(bad).__enter__()
 except BundleError as error:
@@ -85,6 +91,10 @@ def test_int8_is_no_further_from_float_than_in_onnxruntime(seen: dict[str, Any])
     exact, expected, found = (np.array(logits) for logits in seen["int8"].values())
     assert np.abs(expected - exact).mean() > 0
     assert np.abs(found - exact).mean() < 1.2 * np.abs(expected - exact).mean()
+
+
+def test_two_threads_may_call_at_once(seen: dict[str, Any]) -> None:
+    assert seen["threads"] == [80, True]
 
 
 def test_it_reports_nothing_to_anybody(seen: dict[str, Any]) -> None:

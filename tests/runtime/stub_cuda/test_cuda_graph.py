@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pycuda.driver as driver
 import pytest
+import tensorrt
 from cuda.bindings import driver as bindings
 from support import assert_same, expected, windows
 
@@ -14,6 +16,7 @@ from mmn_edge.runtime.backends.tensorrt import cuda_graph
 from mmn_edge.runtime.backends.tensorrt.backend import _Session
 from mmn_edge.runtime.backends.tensorrt.cuda import Buffer, CudaThread
 from mmn_edge.runtime.backends.tensorrt.cuda_graph import CudaGraph, GraphError
+from mmn_edge.runtime.backends.tensorrt.engine import Engine, Execution
 
 if TYPE_CHECKING:
     from support import StubCuda
@@ -107,6 +110,28 @@ def test_without_the_package_or_a_capture_the_calls_are_made_one_by_one(
         assert_same(backend.run({"keypoints": keypoints}), expected(bundle, keypoints))
     monkeypatch.setattr(cuda_graph.importlib, "import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
     assert cuda_graph.load_bindings() is None
+
+
+@pytest.mark.parametrize("name", ["create_execution_context", "set_tensor_address", "execute_async_v3"])
+def test_a_second_context_that_fails_is_done_without(
+    cuda: StubCuda, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    execution = Engine.execution
+    made: list[Execution] = []
+
+    def second_fails(self: Engine, addresses: Mapping[str, int]) -> Execution:
+        if made:
+            tensorrt.failing.add(name)
+        made.append(execution(self, addresses))
+        return made[-1]
+
+    monkeypatch.setattr(Engine, "execution", second_fails)
+    keypoints = windows(1)
+    with open_backend(bundle, "tensorrt") as backend:
+        assert name in tensorrt.failing
+        tensorrt.failing.clear()
+        assert "graph" not in backend.name
+        assert_same(backend.run({"keypoints": keypoints}), expected(bundle, keypoints))
 
 
 def test_the_bindings_are_cuda_pythons(cuda: StubCuda) -> None:
