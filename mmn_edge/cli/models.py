@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mmn_edge.bundle.bundle import MANIFEST, Bundle
 from mmn_edge.errors import UsageError
 from mmn_edge.model.architecture import parse_options
+from mmn_edge.model.presets import CHECKPOINT_ORIGINS
 from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def model_sources(
             head, _, wanted = text.rpartition(":")
             path = Path(head)
         if not path.exists():
-            raise UsageError(f"{path} does not exist: name a checkpoint (.pt) or a bundle's folder")
+            raise UsageError(
+                f"{path} does not exist: name a checkpoint (.pt) or a bundle's folder; {CHECKPOINT_ORIGINS}"
+            )
         if path.is_dir():
             found += _bundle_sources(path, wanted)
         elif path.name == MANIFEST:

@@ -8,7 +8,13 @@ from mmn_edge.errors import UsageError
 from mmn_edge.model import labels
 from mmn_edge.skeleton import layouts
 
-__all__ = ["PRESETS", "Preset", "Window", "get", "guess"]
+__all__ = ["CHECKPOINT_ORIGINS", "PRESETS", "Preset", "Window", "get", "guess"]
+
+CHECKPOINT_ORIGINS = (
+    "'mmn-edge train' makes one, and those of the authors are linked from https://github.com/momiji-bit/MMN "
+    "(docs/checkpoints.md)"
+)
+"""Where to get a checkpoint that is not there, as the end of a sentence."""
 
 
 MIN_SECONDS, MAX_SECONDS = 0.01, 3600

@@ -173,7 +173,7 @@ print({"sympy", "torch._dynamo"} & sys.modules.keys())
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.pt does not exist"):
+    with pytest.raises(CheckpointError, match=r"none\.pt does not exist: .*momiji-bit/MMN \(docs/checkpoints.md\)"):
         read_checkpoint(tmp_path / "none.pt")
     with pytest.raises(CheckpointError, match="is no file"):
         read_checkpoint(tmp_path)
@@ -183,7 +183,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 def test_a_truncated_file(small_state: State, save: Callable[[Any], Path], share: float) -> None:
     path = save(small_state)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    with pytest.raises(CheckpointError, match=r"model\.pt (is damaged|is no readable)") as caught:
+    with pytest.raises(CheckpointError, match=r"model\.pt (is damaged|is no readable|is no checkpoint)") as caught:
         read_checkpoint(path)
     assert "\n" not in str(caught.value)
 
@@ -227,7 +227,7 @@ def test_a_checkpoint_without_a_state_dict(save: Callable[[Any], Path], content:
 
 
 def test_an_empty_state_dict(save: Callable[[Any], Path]) -> None:
-    with pytest.raises(CheckpointError, match=r"is not an MMN checkpoint: .*it holds 0 tensors"):
+    with pytest.raises(CheckpointError, match=r"holds no state dict .*: it has nothing"):
         build_network(read_checkpoint(save({}))[0])
 
 
