@@ -12,7 +12,7 @@ __all__ = ["CHECKPOINT_ORIGINS", "PRESETS", "Preset", "Window", "get", "guess"]
 
 CHECKPOINT_ORIGINS = (
     "'mmn-edge train' makes one, and those of the authors are linked from https://github.com/momiji-bit/MMN "
-    "(docs/checkpoints.md)"
+    "(docs/guides/checkpoints.md)"
 )
 """Where to get a checkpoint that is not there, as the end of a sentence."""
 

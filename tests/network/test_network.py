@@ -173,7 +173,9 @@ print({"sympy", "torch._dynamo"} & sys.modules.keys())
 
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"none\.pt does not exist: .*momiji-bit/MMN \(docs/checkpoints.md\)"):
+    with pytest.raises(
+        CheckpointError, match=r"none\.pt does not exist: .*momiji-bit/MMN \(docs/guides/checkpoints.md\)"
+    ):
         read_checkpoint(tmp_path / "none.pt")
     with pytest.raises(CheckpointError, match="is no file"):
         read_checkpoint(tmp_path)
