@@ -91,7 +91,7 @@ class _NumpyType:
         self.made = self.made.newbyteorder(state[1])
 
 
-def _numpy_scalar(kind: _NumpyType, data: bytes) -> bool | int | float:
+def _numpy_scalar(kind: Any, data: Any) -> bool | int | float:
     """What stands for ``numpy.core.multiarray.scalar``: the number as Python's own."""
     if not isinstance(kind, _NumpyType) or not isinstance(data, bytes) or len(data) != kind.made.itemsize:
         raise pickle.UnpicklingError("a number of NumPy that is none")
