@@ -10,15 +10,7 @@ from typing import Any
 import click
 
 from mmn_edge import __version__
-from mmn_edge.cli.bundles import convert, profile
-from mmn_edge.cli.data import data
-from mmn_edge.cli.demo import demo
-from mmn_edge.cli.evaluation import evaluate
-from mmn_edge.cli.layouts import layouts
-from mmn_edge.cli.quantization import quantize
-from mmn_edge.cli.streams import record, run
-from mmn_edge.cli.training import recipes, train
-from mmn_edge.cli.verification import verify
+from mmn_edge.cli.lazy import LazyGroup, Place
 from mmn_edge.errors import MmnEdgeError
 
 __all__ = ["cli", "main"]
@@ -27,7 +19,42 @@ INTERRUPTED = 130
 """128 + SIGINT, what shells expect."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+COMMANDS = {
+    "convert": Place(
+        "mmn_edge.cli.bundles", "Convert CHECKPOINT to a bundle: an ONNX model and a manifest that says all about it."
+    ),
+    "data": Place("mmn_edge.cli.data", "Check, import and download skeleton data sets."),
+    "demo": Place(
+        "mmn_edge.cli.demo",
+        "See it work: convert a small checkpoint, play a scripted synthetic person, compare with the script.",
+    ),
+    "evaluate": Place(
+        "mmn_edge.cli.evaluation", "Measure how good each MODEL is on labelled clips, and how far the models differ."
+    ),
+    "layouts": Place("mmn_edge.cli.layouts", "List and draw skeleton layouts, and show how their joints are mapped."),
+    "profile": Place("mmn_edge.cli.bundles", "Measure latency and throughput of BUNDLE on this machine."),
+    "quantize": Place(
+        "mmn_edge.cli.quantization", "Quantize CHECKPOINT to int8 after training, and see which layers mind."
+    ),
+    "recipes": Place("mmn_edge.cli.training", "List the training recipes, or show all fields of the recipe NAME."),
+    "record": Place(
+        "mmn_edge.cli.streams", "Record the skeletons of SOURCE, so that the session can be replayed exactly."
+    ),
+    "run": Place("mmn_edge.cli.streams", "Recognise micro-actions in SOURCE."),
+    "train": Place(
+        "mmn_edge.cli.training",
+        "Train MMN on DATA: a data set as 'mmn-edge data check' reads it, or the word synthetic.",
+    ),
+    "verify": Place(
+        "mmn_edge.cli.verification",
+        "Compare the precisions of BUNDLE with its fp32 model and with each other, and fail where one drifts too far.",
+    ),
+}
+
+
+@click.group(
+    cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="mmn-edge")
 def cli() -> None:
     """Micro-action recognition on the edge: train, convert, run and profile MMN.
@@ -52,10 +79,6 @@ def cli() -> None:
     Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad data, 4 bad checkpoint, 5 bad bundle, 6 missing package,
     7 source failed, 8 verification failed, 9 no engine that fits, 130 interrupted.
     """
-
-
-for command in (train, recipes, quantize, convert, verify, evaluate, run, record, profile, layouts, data, demo):
-    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
