@@ -31,6 +31,9 @@ COMMANDS = {
     "evaluate": Place(
         "mmn_edge.cli.evaluation", "Measure how good each MODEL is on labelled clips, and how far the models differ."
     ),
+    "events": Place(
+        "mmn_edge.cli.events", "Convert, compare and draw annotations and events: who did what from when to when."
+    ),
     "layouts": Place("mmn_edge.cli.layouts", "List and draw skeleton layouts, and show how their joints are mapped."),
     "profile": Place("mmn_edge.cli.bundles", "Measure latency and throughput of BUNDLE on this machine."),
     "quantize": Place(
@@ -71,6 +74,7 @@ def cli() -> None:
       mmn-edge data check set.pkl -o report            what is in a data set, and what is wrong with it
       mmn-edge evaluate best.pt model.bundle --data set.pkl
                                                        how good models are, and how far apart
+      mmn-edge events score truth.csv predicted.csv    how good events are, or how two annotators agree
 
     \b
     Shell completion (bash; likewise zsh_source, fish_source):

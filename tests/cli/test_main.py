@@ -15,6 +15,7 @@ COMMANDS = [
     "data",
     "demo",
     "evaluate",
+    "events",
     "layouts",
     "profile",
     "quantize",

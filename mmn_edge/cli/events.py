@@ -1,0 +1,321 @@
+"""``mmn-edge events``: convert, compare and draw annotations and events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmn_edge.cli import terminal
+from mmn_edge.cli.completion import among
+from mmn_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from mmn_edge.events.scoring import Scores
+    from mmn_edge.model.labels import Labels
+
+__all__ = ["events"]
+
+FORMATS = ("csv", "elan", "praat", "webvtt", "srt", "mma52")
+"""Those that are written, as :data:`mmn_edge.events.formats.FORMATS` names them."""
+
+
+@click.group()
+def events() -> None:
+    """Convert, compare and draw annotations and events: who did what from when to when.
+
+    Read are tables (recording,person,start,end,label,score,annotator), ELAN's .eaf, Praat's .TextGrid, BORIS's tables,
+    .vtt and .srt as written here, and MMA-52's predictions (.csv, .zip). A file recordings.csv beside them says what
+    was watched: a recording in which nothing happened is something else than one that nobody annotated.
+
+    \b
+    Examples:
+      mmn-edge events convert coded.eaf coded.csv
+      mmn-edge events score truth.csv predicted.csv
+      mmn-edge events plot truth.csv predicted.csv -o timeline.svg
+      mmn-edge events recordings videos -o recordings.csv
+    """
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads annotations."""
+    for option in (
+        click.option(
+            "--tier",
+            "tiers",
+            multiple=True,
+            metavar="PATTERN",
+            help="Read only these tiers of ELAN and Praat, such as '*gestures'.",
+        ),
+        click.option(
+            "--labels",
+            metavar="SET",
+            help="The classes: ma52, imigue, a .txt file with one a line, or a bundle. Other labels are refused.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@events.command()
+@click.argument("source", metavar="A", type=click.Path(path_type=Path))
+@click.argument("target", metavar="B", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    shell_complete=among(FORMATS),
+    help=f"The format of B: {', '.join(FORMATS)}.  [default: by B's suffix]",
+)
+@click.option("--media", type=click.Path(path_type=Path), help="The video that an .eaf is to be opened with.")
+@click.option("--force", is_flag=True, help="Replace B if it is there.")
+@reading_options
+def convert(
+    source: Path,
+    target: Path,
+    to: str | None,
+    media: Path | None,
+    force: bool,
+    labels: str | None,
+    tiers: tuple[str, ...],
+) -> None:
+    """Write the annotations of A, a file or a folder, to B in another format.
+
+    B's suffix is the format: .csv, .eaf, .TextGrid, .vtt, .srt, or .zip for MMA-52's. All but .csv and .zip hold one
+    recording: for several, B is a new folder, and --to says what is in it. What a format cannot hold is said.
+
+    \b
+    Examples:
+      mmn-edge events convert talk.eaf talk.csv
+      mmn-edge events convert talk.csv talk.eaf --media talk.mp4
+      mmn-edge events convert boris.tsv coded --to elan
+      mmn-edge events convert coded predictions.zip --labels ma52
+      mmn-edge events convert mmad_truth.csv truth.csv --to csv
+      mmn-edge events convert truth.csv mmad_truth.csv --to mma52
+    """
+    from mmn_edge.events.formats import read, write, write_folder
+
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists and was left alone: name another with B, or give --force to replace it")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{target} is what is read: name another file or folder to write to")
+    if media is not None and (target.suffix.lower() != ".eaf" or not media.is_file()):
+        raise UsageError("--media is a video that is there, for an .eaf")
+    known = label_set(labels)
+    found = read(source, labels=known, tiers=tiers)
+    folder = target.is_dir() or not target.suffix
+    if folder and to is None:
+        raise UsageError(f"{target} has no suffix that says its format: give one, or name the format with --to")
+    if folder:
+        _check_folder(target)
+        lost = write_folder(found, target, to=str(to), labels=known)
+    else:
+        lost = write(found, target, to=to, labels=known, media=media)
+    terminal.warn([*found.notes, *lost])
+    recordings = len(found.annotated)
+    click.echo(
+        f"wrote {target}: {_number(len(found.intervals), 'event')} of {_number(recordings, 'recording')}", err=True
+    )
+
+
+@events.command()
+@click.argument("truth", type=click.Path(path_type=Path))
+@click.argument("predicted", type=click.Path(path_type=Path))
+@click.option(
+    "--persons",
+    type=click.Choice(["auto", "match", "ignore"]),
+    default="auto",
+    show_default=True,
+    help="Must persons agree: where the truth names several, always, never.",
+)
+@click.option("--resamples", type=click.IntRange(0, 100_000), default=1000, show_default=True, help="Of the bootstrap.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@reading_options
+def score(
+    truth: Path,
+    predicted: Path,
+    persons: str,
+    resamples: int,
+    as_json: bool,
+    labels: str | None,
+    tiers: tuple[str, ...],
+) -> None:
+    """Compare PREDICTED events with the TRUTH; both are files or folders of annotations.
+
+    With the files of two annotators it is their agreement. Intervals (95 %) are what other recordings of the same kind
+    may give. Measures by frame and by hour need a recordings.csv beside the truth.
+
+    \b
+    Examples:
+      mmn-edge events score truth.csv predicted.csv
+      mmn-edge events score coded_by_ann coded_by_bob
+      mmn-edge events score truth predicted --labels ma52 --json > scores.json
+      mmn-edge events score mmad_truth.csv predictions.zip
+    """
+    from mmn_edge.events.formats import read
+    from mmn_edge.events.scoring import score as compare
+
+    known = label_set(labels)
+    sets = [read(path, labels=known, tiers=tiers) for path in (truth, predicted)]
+    with terminal.status("comparing"):
+        scores = compare(*sets, labels=known, persons=persons, resamples=resamples)
+    if as_json:
+        click.echo(json.dumps(scores.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        _print_scores(scores)
+
+
+@events.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The new recordings.csv."
+)
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+def recordings(paths: tuple[Path, ...], output: Path, force: bool) -> None:
+    """Make a recordings.csv of PATHS: recordings (.jsonl), videos, or folders of them.
+
+    It says how long each is, and that all of it was watched. Edit watched_from and watched_to where that is not so, and
+    empty both where nobody annotated it.
+
+    \b
+    Examples:
+      mmn-edge events recordings videos -o annotations/recordings.csv
+      mmn-edge events recordings talk.mp4 session.jsonl -o recordings.csv
+    """
+    from mmn_edge.cli.lengths import measure
+    from mmn_edge.events.formats.table import write_recordings
+
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists and was left alone: name another with -o, or give --force to replace it")
+    found = measure(paths)
+    write_recordings(output, found)
+    hours = sum(entry.watched[1] - entry.watched[0] for entry in found if entry.watched) / 3600
+    click.echo(
+        f"wrote {output}: {_number(len(found), 'recording')}, {hours:.2f} hours, all taken as watched: edit it where "
+        "that is not so",
+        err=True,
+    )
+
+
+def label_set(text: str | None) -> Labels | None:
+    """The classes that ``--labels`` names: a set that comes with mmn-edge, a ``.txt`` file, or a bundle.
+
+    Raises:
+        UsageError: There is no such set.
+    """
+    from mmn_edge.model import labels as label_sets
+
+    if text is None:
+        return None
+    path = Path(text)
+    if text in label_sets.names() or not path.exists():
+        return label_sets.get(text)
+    if path.is_dir():
+        from mmn_edge.bundle.bundle import Bundle
+
+        return Bundle.open(path).manifest.labels
+    from mmn_edge.datasets.formats.folder import read_classes
+
+    return label_sets.Labels(read_classes(path))
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse to replace a folder that holds anything but annotations.
+
+    Raises:
+        UsageError: It does.
+    """
+    from mmn_edge.events.formats import FORMATS
+
+    suffixes = {suffix.lower() for entry in FORMATS.values() for suffix in entry.suffixes}
+    if path.is_dir():
+        other = next(
+            (entry for entry in path.iterdir() if entry.is_dir() or entry.suffix.lower() not in suffixes), None
+        )
+        if other is not None:
+            raise UsageError(f"{path} holds {other.name}, which is no file of annotations: name a new folder")
+
+
+def _print_scores(scores: Scores) -> None:
+    known = "" if scores.hours is None else f", {scores.hours:.2f} hours watched"
+    click.echo(
+        f"{_number(scores.recordings, 'recording')}{known}: {_number(scores.truth, 'true event')}, "
+        f"{scores.predicted} predicted"
+    )
+    for note in scores.notes:
+        click.echo(terminal.paragraph(note, indent="- "))
+    rows = []
+    for name, title, style in ROWS:
+        value, interval = _value(scores.measures, name), _value(scores.intervals, name)
+        if value is not None or name in ALWAYS:
+            rows.append([title, style(value), f"{style(interval[0])} to {style(interval[1])}" if interval else ""])
+    terminal.show(["measure", "value", "95 % interval"], rows, words=1)
+    classes = [
+        [
+            name,
+            str(entry["truth"]),
+            str(entry["predicted"]),
+            _percent(entry["detection_map"]),
+            _percent(entry["event_f1"]),
+            _percent(entry["frame_f1"]),
+            _plain(entry["kappa"]),
+            _seconds(entry["onset_error_s"]["median"]),
+        ]
+        for name, entry in scores.classes.items()
+    ]
+    if classes:
+        terminal.show(["class", "true", "found", "mAP %", "F1 %", "frame %", "kappa", "onset"], classes, words=1)
+    body = scores.body_level
+    if body["truth"] or body["predicted"]:
+        right = f", {body['right']} of them right" if "right" in body else ""
+        click.echo(f"body-level groups, not scored: {body['truth']} true, {body['predicted']} predicted{right}")
+
+
+def _value(values: dict[str, Any], name: str) -> Any:
+    for part in name.split("/"):
+        values = values.get(part) or {}
+    return values if values != {} else None
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{round(value, 2) + 0:.2f}"  # no -0.00
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{_plain(value)} s"
+
+
+ROWS: Sequence[tuple[str, str, Callable[[Any], str]]] = (
+    ("detection_map", "detection mAP, %", _percent),
+    ("detection_map_all_classes", "  over all classes", _percent),
+    ("map_by_iou/0.1", "  at IoU 0.1", _percent),
+    ("map_by_iou/0.5", "  at IoU 0.5", _percent),
+    ("map_by_iou/0.9", "  at IoU 0.9", _percent),
+    ("event_f1", "event F1, %", _percent),
+    ("event_f1_macro", "  mean over classes", _percent),
+    ("event_precision", "  precision", _percent),
+    ("event_recall", "  recall", _percent),
+    ("frame_f1", "frame F1, %", _percent),
+    ("kappa", "kappa", _plain),
+    ("onset_error_s/median", "onset error, median", _seconds),
+    ("onset_error_s/p90", "  90 % below", _seconds),
+    ("onset_error_s/signed_median", "  signed, median", _seconds),
+    ("offset_error_s/median", "offset error, median", _seconds),
+    ("offset_error_s/p90", "  90 % below", _seconds),
+    ("offset_error_s/signed_median", "  signed, median", _seconds),
+    ("onset_delay_s/median", "onset delay, median", _seconds),
+    ("onset_delay_s/p90", "  90 % below", _seconds),
+    ("false_events_per_hour", "false events an hour", _plain),
+    ("events_per_truth", "events per true one", _plain),
+)
+ALWAYS = ("detection_map", "event_f1", "frame_f1", "kappa", "false_events_per_hour")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
