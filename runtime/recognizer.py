@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Prediction:
         group: Its body-level group; None where the model has none.
         top: The five likeliest classes with their probabilities, first the likeliest.
         latency_ms: Milliseconds spent in each stage for this prediction, and their ``total``.
+        probabilities: ``(K,)``, of all classes in the model's order; no part of the JSON.
     """
 
     time: float
@@ -47,10 +48,12 @@ class Prediction:
     group: str | None
     top: tuple[tuple[str, float], ...]
     latency_ms: Mapping[str, float]
+    probabilities: FloatArray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values: one line of ``mmn-edge run``."""
         return {
+            "type": "prediction",
             "time": round(self.time, 6),
             "person": self.person,
             "label": self.label,
@@ -252,4 +255,5 @@ class Recognizer:
     ) -> Prediction:
         best = np.argsort(-probabilities, kind="stable")[:TOP]
         top = tuple((self._labels.classes[i], float(probabilities[i])) for i in best)
-        return Prediction(last_seen, person, top[0][0], top[0][1], self._labels.group_of(int(best[0])), top, latency)
+        group = self._labels.group_of(int(best[0]))
+        return Prediction(last_seen, person, top[0][0], top[0][1], group, top, latency, probabilities)

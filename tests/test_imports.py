@@ -273,7 +273,18 @@ def test_a_command_that_needs_more_says_what_and_how_to_install_it(
 
 
 def test_a_bundle_runs_without_them(base: list[str], small_bundle: Path) -> None:
-    process = mmn_edge(base, "run", "--model", str(small_bundle), "synthetic:seconds=12", "--json", "--duration", "4")
+    process = mmn_edge(
+        base,
+        "run",
+        "--emit",
+        "predictions",
+        "--model",
+        str(small_bundle),
+        "synthetic:seconds=12",
+        "--json",
+        "--duration",
+        "4",
+    )
     assert process.returncode == 0, process.stderr
     predictions = [json.loads(line) for line in process.stdout.splitlines()]
     assert predictions

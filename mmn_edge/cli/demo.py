@@ -90,7 +90,18 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
     session = clips.script(seconds, seed)
     with atomic_file(stream) as partial, partial.open("w", encoding="utf-8") as file:
         recording.write_frames(file, session.frames())
-    command = [*_COMMAND, "run", "--model", str(bundle), str(stream), "--speed", str(speed), "--json"]
+    command = [
+        *_COMMAND,
+        "run",
+        "--emit",
+        "predictions",
+        "--model",
+        str(bundle),
+        str(stream),
+        "--speed",
+        str(speed),
+        "--json",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         predictions = list(_follow(process, output / "predictions.jsonl"))
         summary = process.stderr.read() if process.stderr else ""

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import click
 
 from mmn_edge.cli import terminal
+from mmn_edge.cli.event_output import SUFFIXES, decoder_options, decoder_parameters, emit_option, open_sinks
 from mmn_edge.cli.options import OutputFile, backend_option, find_bundle, model_option, precision_option
 from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from mmn_edge.events.decoder import Event
     from mmn_edge.model.presets import Window
     from mmn_edge.runtime.recognizer import Prediction, Recognizer
-    from mmn_edge.runtime.sinks.sink import Sink
     from mmn_edge.runtime.sources.source import Observation, Source
 
 __all__ = ["record", "run"]
@@ -52,14 +53,18 @@ mirror_option = click.option(
 
     {SOURCE_HELP}
 
-    On a terminal a live table is shown; otherwise, or with --json, one JSON line per prediction is printed. A
-    prediction is made for every person each stride of stream time, once a whole window of them has been seen; somebody
-    who is there for less than that gives one on leaving.
+    Events say what began and ended when, several at once. On a terminal a live table is shown; otherwise, or with
+    --json, JSON lines are printed, one for each start, update and end. They come from predictions (--emit), which are
+    made for every person each stride of stream time, once a whole window of them has been seen; somebody who is there
+    for less than that gives one on leaving. The suffix of -o says what is written: JSON lines (.jsonl), or a file of
+    annotations (.csv, .eaf, .TextGrid, .vtt, .srt).
 
     \b
     Examples:
       mmn-edge run --camera 0
-      mmn-edge run --model model.bundle talk.avi --json > predictions.jsonl
+      mmn-edge run --model model.bundle talk.avi --json > events.jsonl
+      mmn-edge run --model model.bundle talk.mp4 -o talk.eaf -o talk.vtt
+      mmn-edge run --model model.bundle talk.avi --emit predictions -o predictions.jsonl
       mmn-edge run --model model.bundle session.jsonl --speed 1
       mmn-edge run --model model.bundle --camera 0 --backend tensorrt
       sensor | mmn-edge run --model model.bundle -
@@ -73,9 +78,13 @@ mirror_option = click.option(
 @click.option(
     "-o",
     "--output",
-    type=OutputFile(*LINES),
-    help="Write JSON lines to a file (.jsonl) instead of standard output.",
+    "outputs",
+    multiple=True,
+    type=OutputFile(*SUFFIXES),
+    help="Write to a file instead of standard output: JSON lines, or annotations. Repeatable.",
 )
+@emit_option
+@decoder_options
 @click.option(
     "--speed",
     type=click.FloatRange(min=0, min_open=True),
@@ -97,7 +106,10 @@ def run(
     camera: int | None,
     model: Path | None,
     as_json: bool,
-    output: Path | None,
+    outputs: tuple[Path, ...],
+    emit: str,
+    sensitivity: float | None,
+    decoder: Path | None,
     speed: float | None,
     duration: float | None,
     rotate: str,
@@ -108,15 +120,17 @@ def run(
 ) -> None:
     """See the decorator: the help text shares a paragraph with record."""
     from mmn_edge.cli.engines import open_ready
+    from mmn_edge.runtime.event_stage import EventStage
     from mmn_edge.runtime.recognizer import Recognizer
-    from mmn_edge.runtime.sinks.sink import JsonLinesSink, TableSink
     from mmn_edge.runtime.sources.grammar import open_source
     from mmn_edge.runtime.sources.images import Orientation
 
     name = _source_name(source, camera)
     stream = open_source(name, speed=speed, orientation=Orientation(int(rotate), mirror))
-    _keep_apart(name, output)
+    for output in outputs:
+        _keep_apart(name, output)
     bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads)
+    stage = EventStage(bundle, decoder_parameters(bundle, decoder, sensitivity))
     summary = _Summary()
     failure = None
     with ExitStack() as stack:
@@ -126,36 +140,42 @@ def run(
         if stream.layout is not None:
             recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened
         opened = stack.enter_context(stream)
-        sink: Sink
-        if output is not None:
-            from mmn_edge.system.files import line_file
+        sinks = open_sinks(stack, bundle, name, outputs, emit=emit, as_json=as_json, on_note=_note)
 
-            sink = JsonLinesSink(stack.enter_context(line_file(output)))
-        elif as_json or not sys.stdout.isatty():
-            sink = JsonLinesSink(sys.stdout)
-        else:
-            sink = TableSink(terminal.console(), stride=bundle.manifest.window.stride)
-        stack.enter_context(sink)
-        # Where predictions are seen, they tell how far it is.
-        follow = stack.enter_context(terminal.following("starting", quiet=output is None and sys.stdout.isatty()))
+        def tell(events: Iterable[Event]) -> None:
+            for event in events:
+                summary.events += event.kind == "start"
+                sinks.event(event)
+
+        def arrive(moment: float) -> None:
+            sinks.advance(moment)
+            tell(stage.advance(moment))
+
+        # Where events are seen, they tell how far it is.
+        follow = stack.enter_context(terminal.following("starting", quiet=sys.stdout.isatty()))
         try:
-            for prediction in recognizer.run(summary.watch(_limited(opened, duration), sink, stream, follow)):
-                sink.write(prediction)
-                summary.add(prediction)
-            if not summary.frames:
-                raise SourceError(f"no frame came from {name}: it is empty, or what should send it ended first")
-        except KeyboardInterrupt:
-            if output is not None and not summary.predictions:
-                raise  # nothing to keep: an earlier output file stays
-            summary.interrupted = True
+            try:
+                for prediction in recognizer.run(summary.watch(_limited(opened, duration), arrive, stream, follow)):
+                    sinks.prediction(prediction)
+                    tell(stage.feed(prediction))
+                    summary.add(prediction)
+                if not summary.frames:
+                    raise SourceError(f"no frame came from {name}: it is empty, or what should send it ended first")
+            except KeyboardInterrupt:
+                if outputs and not summary.predictions:
+                    raise  # nothing to keep: an earlier output file stays
+                summary.interrupted = True
+            except BrokenPipeError:
+                raise
+            except (SourceError, DataError, OSError) as error:
+                if not summary.predictions:
+                    raise  # nothing to keep: an earlier output file stays
+                failure = error  # raised below, after the summary of what was predicted until now
+            tell(stage.finish())
         except BrokenPipeError:
             # The reader has gone, as in `mmn-edge run ... | head`: no error. Nothing is left to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
-        except (SourceError, DataError, OSError) as error:
-            if not summary.predictions:
-                raise  # nothing to keep: an earlier output file stays
-            failure = error  # raised below, after the summary of what was predicted until now
     click.echo(summary.text(recognizer, bundle.manifest.window), err=True)
     if failure is None and stream.note is not None:
         click.echo(f"note: {stream.note}", err=True)
@@ -249,6 +269,7 @@ class _Summary:
     def __init__(self) -> None:
         self.frames = 0
         self.predictions = 0
+        self.events = 0
         self.interrupted = False
         self._seen = False
         self._latencies: dict[str, deque[float]] = {}
@@ -257,19 +278,19 @@ class _Summary:
     def watch(
         self,
         observations: Iterable[Observation],
-        sink: Sink,
+        arrive: Callable[[float], None],
         stream: Source,
         follow: Callable[[str, float | None], None],
     ) -> Iterator[Observation]:
-        """Count frames on their way, tell the sink how late it is, and the terminal how far."""
+        """Count frames on their way, tell the sinks how late it is, and the terminal how far."""
         for observation in observations:
             if self._began is None:
                 self._began = time.perf_counter()
             self._seen = self._seen or bool(observation.frame.persons)
             self.frames += 1
             now = observation.frame.time
-            sink.advance(now)
-            follow(f"{now:.1f} s, {self.predictions} predictions", stream.done)
+            arrive(now)
+            follow(f"{now:.1f} s, {self.events} events", stream.done)
             yield observation
 
     def add(self, prediction: Prediction) -> None:
@@ -283,7 +304,7 @@ class _Summary:
         from mmn_edge.runtime.timing.profiler import percentiles
 
         spent = 0.0 if self._began is None else time.perf_counter() - self._began
-        lines = [f"{self.frames} frames, {self.predictions} predictions in {spent:.1f} s"]
+        lines = [f"{self.frames} frames, {self.predictions} predictions in {spent:.1f} s, {self.events} events"]
         if self._latencies:
             lines.append(f"{'latency, ms':12} {'p50':>8} {'p90':>8} {'p99':>8}")
         for stage, values in self._latencies.items():

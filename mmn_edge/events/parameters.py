@@ -122,6 +122,18 @@ class DecoderParameters:
         rest = REST if task == "classify" and REST in labels.classes else None
         return cls(default=default, group=group, rest=rest)
 
+    def changed(self, changes: Mapping[str, Any]) -> DecoderParameters:
+        """Some of them replaced, as a file or options name them: within a section what is not named stays.
+
+        Raises:
+            UsageError: An unknown name, or a value of the wrong kind or out of range.
+        """
+        values = self.to_dict()
+        for name, value in changes.items():
+            old = values.get(name)
+            values[name] = {**old, **value} if isinstance(old, dict) and isinstance(value, Mapping) else value
+        return DecoderParameters.from_dict(values)
+
     def of(self, label: str) -> ClassParameters:
         """The parameters of a class."""
         return self.classes.get(label, self.default)

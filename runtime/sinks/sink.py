@@ -1,11 +1,13 @@
-"""Where predictions go: JSON lines for programs, a live table for people."""
+"""Where events and predictions go: JSON lines for programs, a live table for people."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mmn_edge.events.decoder import Event
 from mmn_edge.runtime.recognizer import Prediction
+from mmn_edge.runtime.sinks.event_table import event_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,7 +17,7 @@ __all__ = ["JsonLinesSink", "Sink", "TableSink"]
 
 
 class Sink(Protocol):
-    """Takes predictions, in order; a context manager."""
+    """Takes events and predictions, in order; a context manager."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -26,8 +28,8 @@ class Sink(Protocol):
     def advance(self, time: float) -> None:
         """Learn that the stream has come to ``time``, seconds; called for every frame."""
 
-    def write(self, prediction: Prediction) -> None:
-        """Take one prediction."""
+    def write(self, item: Event | Prediction) -> None:
+        """Take one of either."""
 
 
 class Lines(Protocol):
@@ -55,14 +57,14 @@ class JsonLinesSink:
     def advance(self, time: float) -> None:
         """Nothing to do: a line stays as it was written."""
 
-    def write(self, prediction: Prediction) -> None:
+    def write(self, item: Event | Prediction) -> None:
         """Write one line."""
-        self._file.write(json.dumps(prediction.to_dict(), ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(item.to_dict(), ensure_ascii=False) + "\n")
         self._file.flush()
 
 
 class TableSink:
-    """A table on a terminal, redrawn in place: for every person the five likeliest classes, and the latencies.
+    """Tables on a terminal, redrawn in place: what goes on and what ended last, and each window's likeliest classes.
 
     A terminal that is narrow gets less: first the bars go, then the group, then what is beside the label and its
     probability.
@@ -71,16 +73,24 @@ class TableSink:
         console: Where it is drawn; its width is asked for at each drawing. Labels are printed as they are: the console
             must take neither markup nor emoji codes.
         stride: Seconds of the stream between two predictions of a person.
+        events: Show events.
+        predictions: Show predictions.
     """
 
     BAR = 24
     LABEL = 32
+    ENDED = 8
 
-    def __init__(self, console: Console, *, stride: float = 0.25) -> None:
+    def __init__(
+        self, console: Console, *, stride: float = 0.25, events: bool = False, predictions: bool = True
+    ) -> None:
         self._console = console
         self._kept_seconds = max(3.0, 1.5 * stride)
         # Replaced and never changed: another thread draws it.
         self._latest: dict[int, Prediction] = {}
+        self._running: dict[str, Event] = {}
+        self._ended: tuple[Event, ...] = ()
+        self._events, self._predictions = events, predictions
         self._time = 0.0
         self._live: Any = None
 
@@ -100,11 +110,27 @@ class TableSink:
         if any(time - p.time >= self._kept_seconds for p in self._latest.values()):
             self._latest = {k: p for k, p in self._latest.items() if time - p.time < self._kept_seconds}
 
-    def write(self, prediction: Prediction) -> None:
-        """Show one prediction."""
-        self._latest = {**self._latest, prediction.person: prediction}
+    def write(self, item: Event | Prediction) -> None:
+        """Show it."""
+        if not isinstance(item, Event):
+            self._latest = {**self._latest, item.person: item}
+            return
+        others = {key: event for key, event in self._running.items() if key != item.id}
+        self._running = others if item.kind == "end" else {**others, item.id: item}
+        if item.kind == "end":
+            self._ended = (item, *self._ended)[: self.ENDED]
 
     def _render(self) -> Any:
+        from rich.console import Group
+
+        tables: list[Any] = []
+        if self._events:
+            tables.append(event_table(self._running.values(), self._ended, self._time, self._console.width))
+        if self._predictions:
+            tables.append(self._prediction_table())
+        return Group(*tables)
+
+    def _prediction_table(self) -> Any:
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text

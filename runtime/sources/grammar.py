@@ -6,6 +6,7 @@
 ``FILE.avi`` (any video)     a video, through a pose estimator
 ``camera:0``                 a camera, through a pose estimator
 ``synthetic``                a synthetic person; ``synthetic:seconds=60,seed=3,fps=30``
+``synthetic-scenes``         people who do several things at once; also ``persons=2,activity=0.5``
 ===========================  ==================================================================
 """
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmn_edge.datasets.synthetic.clips import script
+from mmn_edge.datasets.synthetic.scenes import scene
 from mmn_edge.errors import SourceError, UsageError
 from mmn_edge.runtime.pose.mediapipe import MediaPipeHolistic
 from mmn_edge.runtime.pose.pose import PoseSource
@@ -23,7 +26,7 @@ from mmn_edge.system.contents import contents
 
 __all__ = ["open_source"]
 
-FORMS = "a recording (.jsonl), a video, camera:0, synthetic, or - for standard input"
+FORMS = "a recording (.jsonl), a video, camera:0, synthetic, synthetic-scenes, or - for standard input"
 
 ELSEWHERE = {
     "bundle": "is a bundle, what recognises: give it with --model, and as SOURCE what is to be recognised",
@@ -39,6 +42,9 @@ ELSEWHERE = {
 
 MAX_SYNTHETIC = 1e6
 """Largest number that a synthetic source takes: 11 days of seconds."""
+
+WHOLE = ("seed", "persons")
+"""What is no fraction among them."""
 
 MAX_CAMERA = 2**31 - 1
 """Largest number that OpenCV takes."""
@@ -78,13 +84,13 @@ def _replay(name: str, scheme: str, rest: str, orientation: Orientation) -> Sour
             f"{scheme}:// is a network address, and a source is {FORMS}: save the stream first, as with "
             "ffmpeg -i ADDRESS -c copy talk.mkv"
         )
-    is_synthetic, kind = scheme == "synthetic", contents(path)
+    is_synthetic, kind = scheme in ("synthetic", "synthetic-scenes"), contents(path)
     if orientation != UPRIGHT and (name == "-" or is_synthetic or kind == "recording"):
         raise UsageError(f"images are rotated and mirrored, and {name} has none: leave --rotate and --mirror out")
     if name == "-":
         return RecordingSource(None)
     if is_synthetic:
-        return _synthetic(name, rest)
+        return _synthetic(name, rest) if scheme == "synthetic" else _scenes(name, rest)
     if kind in ELSEWHERE:
         raise UsageError(f"{name} {ELSEWHERE[kind]}")
     if not path.is_file():
@@ -100,15 +106,36 @@ def _with_pose(images: ImageSource) -> Source:
 
 
 def _synthetic(name: str, rest: str) -> SyntheticSource:
-    values = {"seconds": 60.0, "seed": 0.0, "fps": 30.0}
-    malformed = UsageError(f"{name!r} is malformed: write synthetic:seconds=60,seed=3,fps=30")
+    values = _numbers(name, rest, {"seconds": 60.0, "seed": 0.0, "fps": 30.0}, "synthetic:seconds=60,seed=3,fps=30")
+    return SyntheticSource(script(values["seconds"], int(values["seed"]), values["fps"]))
+
+
+def _scenes(name: str, rest: str) -> SyntheticSource:
+    defaults = {"seconds": 60.0, "seed": 0.0, "fps": 30.0, "persons": 1.0, "activity": 1.0, "fidgets": 0.12}
+    values = _numbers(name, rest, defaults, "synthetic-scenes:seconds=60,seed=3,persons=2")
+    return SyntheticSource(
+        scene(
+            values["seconds"],
+            int(values["seed"]),
+            fps=values["fps"],
+            persons=int(values["persons"]),
+            activity=values["activity"],
+            fidgets=values["fidgets"],
+        )
+    )
+
+
+def _numbers(name: str, rest: str, defaults: dict[str, float], example: str) -> dict[str, float]:
+    """``key=value,...`` as numbers; what is left out is as in ``defaults``."""
+    values = dict(defaults)
+    malformed = UsageError(f"{name!r} is malformed: write {example}")
     for pair in filter(None, rest.split(",")):
         key, _, text = pair.partition("=")
         try:
             number = float(text)
         except ValueError:
             raise malformed from None
-        if key not in values or not 0 <= number <= MAX_SYNTHETIC or (key == "seed" and number % 1):
+        if key not in values or not 0 <= number <= MAX_SYNTHETIC or (key in WHOLE and number % 1):
             raise malformed
         values[key] = number
-    return SyntheticSource(seconds=values["seconds"], seed=int(values["seed"]), fps=values["fps"])
+    return values

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from mmn_edge.datasets.synthetic import clips
+from mmn_edge.datasets.synthetic.clips import Session
+from mmn_edge.datasets.synthetic.scenes import Scene
 from mmn_edge.errors import DataError, SourceError, TruncatedError
 from mmn_edge.runtime.sources.source import Observation, Source
 from mmn_edge.skeleton import recording
@@ -88,27 +90,23 @@ class RecordingSource:
 
 
 class SyntheticSource:
-    """A sensor before a synthetic person, see :mod:`mmn_edge.datasets.synthetic.clips`: something to see without a
-    camera.
+    """A sensor before synthetic people: something to see without a camera.
 
     Args:
-        seconds: Length of the stream.
-        seed: Other seeds give other people and other movements.
-        fps: Frames per second.
+        play: What they do, see :mod:`mmn_edge.datasets.synthetic`.
     """
 
     layout = clips.LAYOUT
     note = None
 
-    def __init__(self, *, seconds: float = 60.0, seed: int = 0, fps: float = 30.0) -> None:
-        self._session = clips.script(seconds, seed, fps)
-        self._seconds = seconds
+    def __init__(self, play: Session | Scene) -> None:
+        self._play = play
         self._time = 0.0
 
     @property
     def done(self) -> float | None:
         """What share of the seconds has passed."""
-        return min(self._time / self._seconds, 1.0) if self._seconds else None
+        return min(self._time / self._play.seconds, 1.0)
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +115,7 @@ class SyntheticSource:
         pass
 
     def __iter__(self) -> Iterator[Observation]:
-        for frame in self._session.frames():
+        for frame in self._play.frames():
             self._time = frame.time
             yield Observation(frame)
 

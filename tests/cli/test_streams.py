@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from mmn_edge.cli import _invoke, cli
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import BundleError, DataError, LayoutError, MmnEdgeError, SourceError, TruncatedError, UsageError
+from mmn_edge.events import formats
 from mmn_edge.runtime.sources.recordings import RecordingSource
 from mmn_edge.skeleton import recording
 
@@ -44,7 +45,7 @@ def session_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_run_prints_one_json_line_a_prediction(small_bundle: Path, session_file: Path) -> None:
-    result = invoke("run", "--model", small_bundle, session_file)
+    result = invoke("run", "--emit", "predictions", "--model", small_bundle, session_file)
     assert result.exit_code == 0, result.output
     lines = predictions(result.stdout)
     assert 38 <= len(lines) <= 41  # (12 s - 2 s) / 0.25 s + 1, give or take a dropped frame
@@ -59,9 +60,13 @@ def test_run_prints_one_json_line_a_prediction(small_bundle: Path, session_file:
 
 
 def test_standard_input_file_and_source_agree(small_bundle: Path, session_file: Path) -> None:
-    from_file = predictions(invoke("run", "--model", small_bundle, session_file).stdout)
-    from_pipe = predictions(invoke("run", "--model", small_bundle, "-", stdin=session_file.read_text()).stdout)
-    from_source = predictions(invoke("run", "--model", small_bundle, "synthetic:seconds=12,seed=5").stdout)
+    from_file = predictions(invoke("run", "--emit", "predictions", "--model", small_bundle, session_file).stdout)
+    from_pipe = predictions(
+        invoke("run", "--emit", "predictions", "--model", small_bundle, "-", stdin=session_file.read_text()).stdout
+    )
+    from_source = predictions(
+        invoke("run", "--emit", "predictions", "--model", small_bundle, "synthetic:seconds=12,seed=5").stdout
+    )
     assert from_file == from_pipe == from_source
 
 
@@ -69,27 +74,29 @@ def test_record_then_run_gives_the_same(small_bundle: Path, tmp_path: Path) -> N
     recorded = tmp_path / "r.jsonl"
     result = invoke("record", "synthetic:seconds=12,seed=6", "-o", recorded)
     assert result.exit_code == 0, result.output
-    direct = invoke("run", "--model", small_bundle, "synthetic:seconds=12,seed=6")
-    assert predictions(invoke("run", "--model", small_bundle, recorded).stdout) == predictions(direct.stdout)
+    direct = invoke("run", "--emit", "predictions", "--model", small_bundle, "synthetic:seconds=12,seed=6")
+    assert predictions(invoke("run", "--emit", "predictions", "--model", small_bundle, recorded).stdout) == predictions(
+        direct.stdout
+    )
 
 
 def test_a_real_video_and_its_recording_agree(small_bundle: Path, shared: Path, tmp_path: Path) -> None:
     video = shared / "video/hello.avi"
-    direct = invoke("run", "--model", small_bundle, video)
+    direct = invoke("run", "--emit", "predictions", "--model", small_bundle, video)
     assert direct.exit_code == 0, direct.output
     stages = json.loads(direct.stdout.splitlines()[0])["latency_ms"]
     assert set(stages) == {"capture", "pose", "prepare", "infer", "total"}
     assert invoke("record", video, "-o", tmp_path / "hello.jsonl").exit_code == 0
-    replayed = invoke("run", "--model", small_bundle, tmp_path / "hello.jsonl")
+    replayed = invoke("run", "--emit", "predictions", "--model", small_bundle, tmp_path / "hello.jsonl")
     assert predictions(replayed.stdout) == predictions(direct.stdout) != []
 
 
 def test_predictions_before_a_broken_line_are_kept(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
     source, target = tmp_path / "source.jsonl", tmp_path / "p.jsonl"
     source.write_text(session_file.read_text() + "broken\n")
-    result = invoke("run", "-m", small_bundle, source, "-o", target)
+    result = invoke("run", "--emit", "predictions", "-m", small_bundle, source, "-o", target)
     assert isinstance(result.exception, DataError)
-    whole = invoke("run", "-m", small_bundle, session_file)
+    whole = invoke("run", "--emit", "predictions", "-m", small_bundle, session_file)
     assert predictions(target.read_text()) == predictions(whole.stdout)
 
 
@@ -97,12 +104,16 @@ def test_a_run_without_predictions_leaves_an_earlier_output(small_bundle: Path, 
     source, target = tmp_path / "source.jsonl", tmp_path / "p.jsonl"
     source.write_text("broken\n")
     target.write_text("precious")
-    assert isinstance(invoke("run", "-m", small_bundle, source, "-o", target).exception, DataError)
+    assert isinstance(
+        invoke("run", "--emit", "predictions", "-m", small_bundle, source, "-o", target).exception, DataError
+    )
     assert target.read_text() == "precious"
 
 
 def test_output_file_and_duration(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
-    result = invoke("run", "-m", small_bundle, session_file, "-o", tmp_path / "p.jsonl", "--duration", 4)
+    result = invoke(
+        "run", "--emit", "predictions", "-m", small_bundle, session_file, "-o", tmp_path / "p.jsonl", "--duration", 4
+    )
     assert result.exit_code == 0
     lines = predictions((tmp_path / "p.jsonl").read_text())
     assert lines
@@ -114,9 +125,9 @@ def test_the_only_bundle_here_is_taken(
     small_bundle: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(small_bundle.parent)
-    assert invoke("run", session_file, "--duration", 3).exit_code == 0
+    assert invoke("run", "--emit", "predictions", session_file, "--duration", 3).exit_code == 0
     monkeypatch.chdir(tmp_path)
-    result = invoke("run", session_file)
+    result = invoke("run", "--emit", "predictions", session_file)
     assert isinstance(result.exception, UsageError)
     assert "mmn-edge convert" in str(result.exception)
 
@@ -145,7 +156,7 @@ def test_bad_lines(small_bundle: Path, line: str, kind: type[MmnEdgeError], mess
     good = '{"time": 0, "layout": "ma52", "persons": []}'
     path = tmp_path / "bad.jsonl"
     path.write_text(f"{good}\n{line}\n")
-    result = invoke("run", "--model", small_bundle, path)
+    result = invoke("run", "--emit", "predictions", "--model", small_bundle, path)
     assert type(result.exception) is kind
     with pytest.raises(kind, match=message):
         raise result.exception
@@ -160,7 +171,7 @@ def test_what_cannot_be_opened(small_bundle: Path, session_file: Path, tmp_path:
         (["--model", small_bundle, session_file, "--camera", "0"], UsageError),
         (["--model", small_bundle, "--camera", "99"], SourceError),
     ]:
-        assert type(invoke("run", *arguments).exception) is kind, arguments
+        assert type(invoke("run", "--emit", "predictions", *arguments).exception) is kind, arguments
 
 
 def test_record_keeps_what_came_before_a_broken_line(session_file: Path, tmp_path: Path) -> None:
@@ -189,7 +200,7 @@ def test_a_full_disk_keeps_what_was_written(
     command: str, small_bundle: Path, session_file: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "r.jsonl"
-    model = ["-m", str(small_bundle)] if command == "run" else []
+    model = ["-m", str(small_bundle), "--emit", "predictions"] if command == "run" else []
     blocks = {"record": 64, "run": 1}[command]  # KiB that a file may have, fewer than all lines need
     line = f"ulimit -f {blocks}; exec " + shlex.join(
         [sys.executable, "-m", "mmn_edge", command, *model, str(session_file), "-o", str(target)]
@@ -215,7 +226,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_an_earlier_output(
 ) -> None:
     target = tmp_path / "r.jsonl"
     target.write_text("precious")
-    model = ["-m", str(small_bundle)] if command == "run" else []
+    model = ["-m", str(small_bundle), "--emit", "predictions"] if command == "run" else []
     arguments = [sys.executable, "-m", "mmn_edge", command, *model, str(session_file), "-o", str(target)]
     line = "ulimit -f 0; exec " + shlex.join(arguments)
     ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
@@ -243,7 +254,7 @@ def test_why_nothing_was_predicted_is_said(
     ]
     path = tmp_path / "s.jsonl"
     path.write_text("\n".join(lines) + "\n")
-    result = invoke("run", "-m", small_bundle, path)
+    result = invoke("run", "--emit", "predictions", "-m", small_bundle, path)
     assert result.exit_code == 0
     assert re.search(message, result.stderr)
 
@@ -252,7 +263,7 @@ def test_why_nothing_was_predicted_is_said(
 def test_ctrl_c_before_anything_came_leaves_an_earlier_output(command: str, small_bundle: Path, tmp_path: Path) -> None:
     target = tmp_path / "r.jsonl"
     target.write_text("precious")
-    model = ["-m", str(small_bundle)] if command == "run" else []
+    model = ["-m", str(small_bundle), "--emit", "predictions"] if command == "run" else []
     process = subprocess.Popen(
         [sys.executable, "-m", "mmn_edge", command, *model, "-", "-o", str(target)],
         stdin=subprocess.PIPE,
@@ -351,7 +362,19 @@ def test_a_closed_terminal_does_not_end_what_nohup_started(tmp_path: Path) -> No
 
 
 def test_ctrl_c_ends_a_run_with_its_summary(small_bundle: Path) -> None:
-    command = [sys.executable, "-m", "mmn_edge", "run", "-m", str(small_bundle), "synthetic", "--speed", "4"]
+    command = [
+        sys.executable,
+        "-m",
+        "mmn_edge",
+        "run",
+        "--emit",
+        "predictions",
+        "-m",
+        str(small_bundle),
+        "synthetic",
+        "--speed",
+        "4",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("{")
@@ -368,7 +391,7 @@ def test_an_empty_source_is_no_success(command: str, source: str, small_bundle: 
     (tmp_path / "empty.jsonl").touch()
     target = tmp_path / "out.jsonl"
     target.write_text("precious")
-    model = ["-m", small_bundle] if command == "run" else []
+    model = ["-m", small_bundle, "--emit", "predictions"] if command == "run" else []
     name = source if source == "-" else tmp_path / source
     result = invoke(command, *model, name, "-o", target, stdin="")
     assert isinstance(result.exception, SourceError)
@@ -396,11 +419,11 @@ def test_a_recording_that_breaks_off_keeps_its_predictions(
         content = gzip.compress(content)
     source = tmp_path / ("cut.jsonl.gz" if packed else "cut.jsonl")
     source.write_bytes(content[: len(content) * 2 // 3])
-    result = invoke("run", "-m", small_bundle, source)
+    result = invoke("run", "--emit", "predictions", "-m", small_bundle, source)
     assert isinstance(result.exception, TruncatedError)
     assert "breaks off" in str(result.exception)
     assert result.exception.exit_code == 7
-    whole = predictions(invoke("run", "-m", small_bundle, session_file).stdout)
+    whole = predictions(invoke("run", "--emit", "predictions", "-m", small_bundle, session_file).stdout)
     kept = predictions(result.stdout)
     assert 10 < len(kept) < len(whole)
     assert kept == whole[: len(kept)]
@@ -409,7 +432,8 @@ def test_a_recording_that_breaks_off_keeps_its_predictions(
 def test_a_packed_recording_gives_the_same_predictions(small_bundle: Path, session_file: Path, tmp_path: Path) -> None:
     packed = tmp_path / "session.jsonl.gz"
     packed.write_bytes(gzip.compress(session_file.read_bytes()))
-    one, other = (predictions(invoke("run", "-m", small_bundle, path).stdout) for path in (packed, session_file))
+    command = ("run", "--emit", "predictions", "-m", small_bundle)
+    one, other = (predictions(invoke(*command, path).stdout) for path in (packed, session_file))
     assert one == other
 
 
@@ -417,7 +441,7 @@ def test_what_was_left_out_of_a_video_is_said(
     small_bundle: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(RecordingSource, "note", "41 of 81 images were read")
-    result = invoke("run", "-m", small_bundle, session_file)
+    result = invoke("run", "--emit", "predictions", "-m", small_bundle, session_file)
     assert result.exit_code == 0
     assert "note: 41 of 81 images were read" in result.stderr
 
@@ -425,7 +449,7 @@ def test_what_was_left_out_of_a_video_is_said(
 @pytest.mark.parametrize("command", ["record", "run"])
 @pytest.mark.parametrize(
     ("output", "words"),
-    [("x.mp4", "what is written is .jsonl or .ndjson, such as x.jsonl"), ("folder/", "names a folder"), (".", "is a")],
+    [("x.mp4", "what is written is .jsonl or .ndjson"), ("folder/", "names a folder"), (".", "is a")],
 )
 def test_a_file_of_lines_has_a_fitting_name(command: str, output: str, words: str, session_file: Path) -> None:
     result = invoke(command, session_file, "-o", output)
@@ -439,6 +463,75 @@ def test_the_wrong_room_is_named(small_bundle: Path, small_checkpoint: Path, ses
         (session_file, session_file, "is a recording, and a model is a bundle: give it as SOURCE"),
         (small_checkpoint, session_file, "is a checkpoint, and a model is a bundle: make one of it"),
     ):
-        result = invoke("run", "-m", model, source)
+        result = invoke("run", "--emit", "predictions", "-m", model, source)
         assert isinstance(result.exception, UsageError)
         assert words in str(result.exception)
+
+
+@pytest.fixture
+def scene_file(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.jsonl"
+    assert invoke("record", "synthetic-scenes:seconds=14,seed=2,persons=2", "-o", path).exit_code == 0
+    return path
+
+
+def test_events_are_what_run_emits_unless_told_otherwise(small_bundle: Path, scene_file: Path) -> None:
+    eager = ("--sensitivity", 0.95)
+    result = invoke("run", "-m", small_bundle, scene_file, *eager)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert events
+    assert {event["type"] for event in events} == {"event"}
+    begun = [event["id"] for event in events if event["kind"] == "start"]
+    ended = [event["id"] for event in events if event["kind"] == "end"]
+    assert sorted(begun) == sorted(ended)
+    assert f"{len(begun)} events" in result.stderr
+    both = invoke("run", "-m", small_bundle, scene_file, "--emit", "both", *eager)
+    lines = [json.loads(line) for line in both.stdout.splitlines()]
+    assert [line for line in lines if line["type"] == "event"] == events
+    alone = invoke("run", "-m", small_bundle, scene_file, "--emit", "predictions")
+    assert sum(line["type"] == "prediction" for line in lines) == len(alone.stdout.splitlines())
+
+
+def test_events_are_written_as_annotations_by_suffix(small_bundle: Path, scene_file: Path, tmp_path: Path) -> None:
+    table, subtitles, lines = tmp_path / "out.csv", tmp_path / "out.vtt", tmp_path / "out.jsonl"
+    outputs = ("-o", table, "-o", subtitles, "-o", lines)
+    result = invoke("run", "-m", small_bundle, scene_file, "--sensitivity", 0.95, *outputs)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    ended = [event for event in map(json.loads, lines.read_text().splitlines()) if event["kind"] == "end"]
+    found = formats.read(table).intervals
+    assert {interval.recording for interval in found} == {"talk"}
+    assert sorted((i.start, i.end, i.person) for i in found) == sorted(
+        (event["onset"], event["offset"], str(event["person"])) for event in ended
+    )
+    assert subtitles.read_text().startswith("WEBVTT")
+
+
+def test_a_stream_without_events_is_annotated_with_none(small_bundle: Path, scene_file: Path, tmp_path: Path) -> None:
+    result = invoke("run", "-m", small_bundle, scene_file, "--sensitivity", 0, "-o", tmp_path / "out.csv")
+    assert result.exit_code == 0, result.output
+    assert formats.read(tmp_path / "out.csv").intervals == ()
+    assert (tmp_path / "out.csv").read_text().startswith("recording,")
+
+
+def test_a_decoder_file_changes_the_bundles_parameters(small_bundle: Path, scene_file: Path, tmp_path: Path) -> None:
+    file = tmp_path / "decoder.json"
+    file.write_text('{"default": {"enter": 0.02, "leave": 0.01}, "allow": ["waving"], "group": null}')
+    result = invoke("run", "-m", small_bundle, scene_file, "--decoder", file)
+    assert {json.loads(line)["label"] for line in result.stdout.splitlines()} == {"waving"}
+    for wrong, message in (
+        ('{"allow": ["flying"]}', "flying"),
+        ('{"default": {"enter": 3}}', "enter"),
+        ("[]", "object"),
+    ):
+        file.write_text(wrong)
+        error = invoke("run", "-m", small_bundle, scene_file, "--decoder", file).exception
+        assert isinstance(error, UsageError)
+        assert message in str(error)
+
+
+def test_outputs_that_make_no_sense_end_the_run_before_it_begins(small_bundle: Path, tmp_path: Path) -> None:
+    for name, options in (("out.mp4", ()), ("out.eaf", ("--emit", "predictions"))):
+        result = invoke("run", "-m", small_bundle, "synthetic", "-o", tmp_path / name, *options)
+        assert isinstance(result.exception, UsageError) or result.exit_code == 2, result.output
+        assert not (tmp_path / name).exists()

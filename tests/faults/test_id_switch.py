@@ -18,7 +18,7 @@ def told(
     situation: Callable[[str], Path], mmn_edge: Callable[..., Result], small_bundle: Path
 ) -> Callable[[str], tuple[dict[tuple[int, float], str], str]]:
     def run(name: str) -> tuple[dict[tuple[int, float], str], str]:
-        result = mmn_edge("run", "-m", small_bundle, situation("id_switch") / f"{name}.jsonl")
+        result = mmn_edge("run", "--emit", "predictions", "-m", small_bundle, situation("id_switch") / f"{name}.jsonl")
         assert result.exit_code == 0, result.output
         lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
         return {(line["person"], line["time"]): line["label"] for line in lines}, result.stderr

@@ -22,7 +22,9 @@ WORDS = {
 def test_a_file_is_refused(
     name: str, situation: Callable[[str], Path], mmn_edge: Callable[..., Result], small_bundle: Path
 ) -> None:
-    result = mmn_edge("run", "-m", small_bundle, situation("time_is_no_clock") / f"{name}.jsonl")
+    result = mmn_edge(
+        "run", "--emit", "predictions", "-m", small_bundle, situation("time_is_no_clock") / f"{name}.jsonl"
+    )
     assert isinstance(result.exception, DataError)
     assert WORDS[name] in str(result.exception)
     assert not result.stdout
@@ -33,7 +35,7 @@ def test_a_pipe_is_silent_after_one_note(
     name: str, situation: Callable[[str], Path], mmn_edge: Callable[..., Result], small_bundle: Path
 ) -> None:
     text = (situation("time_is_no_clock") / f"{name}.jsonl").read_text()
-    result = mmn_edge("run", "-m", small_bundle, "-", stdin=text)
+    result = mmn_edge("run", "--emit", "predictions", "-m", small_bundle, "-", stdin=text)
     assert result.exit_code == 0, result.output
     assert not result.stdout
     assert result.stderr.count("note:") == 1
@@ -43,6 +45,6 @@ def test_a_pipe_is_silent_after_one_note(
 def test_a_good_clock_is_believed(
     situation: Callable[[str], Path], mmn_edge: Callable[..., Result], small_bundle: Path
 ) -> None:
-    result = mmn_edge("run", "-m", small_bundle, situation("time_is_no_clock") / "good.jsonl")
+    result = mmn_edge("run", "--emit", "predictions", "-m", small_bundle, situation("time_is_no_clock") / "good.jsonl")
     assert result.stdout.count("\n") == 112
     assert "note:" not in result.stderr

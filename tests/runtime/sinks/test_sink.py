@@ -5,6 +5,7 @@ import time
 import pytest
 from rich.console import Console
 
+from mmn_edge.events.decoder import Event
 from mmn_edge.runtime.recognizer import Prediction
 from mmn_edge.runtime.sinks.sink import JsonLinesSink, TableSink
 
@@ -34,6 +35,7 @@ def test_json_lines() -> None:
         sink.write(prediction(2.0, person=1))
     first, second = (json.loads(line) for line in file.getvalue().splitlines())
     assert first == {
+        "type": "prediction",
         "time": 1.5,
         "person": 0,
         "label": "nodding",
@@ -103,3 +105,32 @@ def test_the_table_fits_and_keeps_the_probability(width: int) -> None:
         assert word in text, f"{word} is broken at {width} columns"
     assert ("upper limb" in text) == (width >= 80)
     assert ("█" in text) == (width >= 80)
+
+
+def event(kind: str, name: str, onset: float, offset: float, label: str) -> Event:
+    return Event(kind, name, 0, label, "head", "class", onset, offset, 0.9, 0.8, 1.0, offset)
+
+
+@pytest.mark.parametrize("width", [32, 40, 60, 80, 120])
+def test_the_table_of_events_shows_what_goes_on_above_what_ended(width: int) -> None:
+    sink = TableSink(terminal(), events=True, predictions=False)
+    assert "none yet" in drawn(sink, width)
+    sink.write(event("start", "0.1", 1.0, 1.5, "clasping hands"))
+    sink.write(event("start", "0.2", 2.0, 2.5, ":smile: nodding"))
+    sink.write(event("end", "0.1", 1.0, 3.0, "clasping hands"))
+    sink.advance(4.0)
+    text = drawn(sink, width)
+    assert max(map(len, text.splitlines())) <= width
+    words = " ".join(text.replace("│", " ").split())
+    assert "at 4.0 s" in words
+    assert ":smile:" in words
+    assert words.index("nodding") < words.index("clasping") if width >= 40 else True
+    assert "3.0 s" in words
+
+
+def test_events_are_lines_of_their_type() -> None:
+    file = io.StringIO()
+    with JsonLinesSink(file) as sink:
+        sink.write(event("end", "0.1", 1.0, 3.0, "waving"))
+    line = json.loads(file.getvalue())
+    assert (line["type"], line["kind"], line["id"], line["onset"], line["offset"]) == ("event", "end", "0.1", 1.0, 3.0)

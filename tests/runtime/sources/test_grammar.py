@@ -20,6 +20,7 @@ def test_the_grammar(tmp_path: Path) -> None:
     assert isinstance(open_source(str(tmp_path / "v.avi")), PoseSource)
     assert isinstance(open_source("camera:0"), PoseSource)
     assert isinstance(open_source("synthetic"), SyntheticSource)
+    assert isinstance(open_source("synthetic-scenes:seconds=12,persons=2"), SyntheticSource)
     assert isinstance(open_source("synthetic:seconds=12,seed=2,fps=20"), SyntheticSource)
     assert isinstance(open_source("synthetic", speed=2), PacedSource)
 

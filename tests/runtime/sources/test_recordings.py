@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mmn_edge.datasets.synthetic import clips
+from mmn_edge.datasets.synthetic.clips import script
 from mmn_edge.errors import DataError, SourceError
 from mmn_edge.runtime.sources.recordings import PacedSource, RecordingSource, SyntheticSource
 from mmn_edge.skeleton import recording
@@ -43,7 +44,7 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_synthetic_source_is_the_script() -> None:
-    with SyntheticSource(seconds=12, seed=4) as source:
+    with SyntheticSource(script(12.0, 4)) as source:
         frames = [observation.frame for observation in source]
     expected = list(clips.script(12, 4).frames())
     assert [f.time for f in frames] == [f.time for f in expected]
@@ -52,7 +53,7 @@ def test_the_synthetic_source_is_the_script() -> None:
 
 def test_pacing_holds_frames_back_until_their_time() -> None:
     began = time.monotonic()
-    with PacedSource(SyntheticSource(seconds=12, seed=4), speed=40) as source:
+    with PacedSource(SyntheticSource(script(12.0, 4)), speed=40) as source:
         assert source.layout == "ma52"
         last = [observation.frame.time for observation in source][-1]
     assert time.monotonic() - began >= last / 40 - 0.01

@@ -1,0 +1,158 @@
+"""What ``mmn-edge run`` does with events: options of the decoder, and files by their suffix."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mmn_edge.cli import terminal
+from mmn_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    from mmn_edge.bundle.bundle import Bundle
+    from mmn_edge.events.decoder import Event
+    from mmn_edge.events.parameters import DecoderParameters
+    from mmn_edge.runtime.recognizer import Prediction
+    from mmn_edge.runtime.sinks.sink import Sink
+
+__all__ = [
+    "EMIT",
+    "SUFFIXES",
+    "Sinks",
+    "decoder_options",
+    "decoder_parameters",
+    "emit_option",
+    "open_sinks",
+    "recording_name",
+]
+
+EMIT = ("events", "predictions", "both")
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*LINES, ".csv", ".eaf", ".textgrid", ".vtt", ".srt")
+"""What ``-o`` writes."""
+
+emit_option = click.option(
+    "--emit",
+    type=click.Choice(EMIT),
+    default=EMIT[0],
+    show_default=True,
+    help="Events (what began and ended when), each window's prediction, or both.",
+)
+
+
+def decoder_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--sensitivity`` and ``--decoder``."""
+    command = click.option(
+        "--decoder",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE.json",
+        help="Parameters of the event decoder that replace the bundle's; see docs/reference/events.md.",
+    )(command)
+    return click.option(
+        "--sensitivity",
+        type=click.FloatRange(0, 1),
+        help="0 to 1: higher finds more events, and more that are none.  [default: the bundle's; 0.5]",
+    )(command)
+
+
+def decoder_parameters(bundle: Bundle, file: Path | None, sensitivity: float | None) -> DecoderParameters:
+    """The bundle's parameters, as a file and an option change them.
+
+    Raises:
+        UsageError: The file is no JSON object, or names what there is not.
+        BundleError: The bundle's own are broken.
+    """
+    from mmn_edge.runtime.event_stage import parameters_of
+
+    parameters = parameters_of(bundle)
+    if file is not None:
+        try:
+            values = json.loads(file.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise UsageError(f"{file} holds no parameters of the decoder: {error}") from error
+        if not isinstance(values, dict):
+            raise UsageError(f"{file} holds no parameters of the decoder: it must be a JSON object")
+        try:
+            parameters = parameters.changed(values)
+            parameters.check(bundle.manifest.labels)
+        except UsageError as error:
+            raise UsageError(f"{file}: {error}") from error
+    if sensitivity is not None:
+        parameters = parameters.changed({"sensitivity": sensitivity})
+    return parameters
+
+
+class Sinks:
+    """Several sinks as one, which take what is to be emitted; files of annotations take every event."""
+
+    def __init__(self, emit: str, sinks: Sequence[Sink]) -> None:
+        self.events, self.predictions = emit != EMIT[1], emit != EMIT[0]
+        self._sinks = tuple(sinks)
+
+    def advance(self, time: float) -> None:
+        """Pass the stream's time on."""
+        for sink in self._sinks:
+            sink.advance(time)
+
+    def event(self, event: Event) -> None:
+        """Pass an event on."""
+        if self.events:
+            for sink in self._sinks:
+                sink.write(event)
+
+    def prediction(self, prediction: Prediction) -> None:
+        """Pass a prediction on."""
+        if self.predictions:
+            for sink in self._sinks:
+                sink.write(prediction)
+
+
+def open_sinks(
+    stack: ExitStack,
+    bundle: Bundle,
+    source: str,
+    outputs: Sequence[Path],
+    *,
+    emit: str,
+    as_json: bool,
+    on_note: Callable[[str], None],
+) -> Sinks:
+    """Open where events and predictions go; all of it is closed with ``stack``.
+
+    Raises:
+        UsageError: A file's suffix is that of no format, or the format holds no predictions.
+        MissingDependencyError: A format needs a package that is not installed.
+    """
+    from mmn_edge.runtime.sinks.annotations import AnnotationSink
+    from mmn_edge.runtime.sinks.sink import JsonLinesSink, TableSink
+    from mmn_edge.system.files import line_file
+
+    sinks: list[Sink] = []
+    for path in outputs:
+        if path.suffix.lower() in LINES or not path.suffix:
+            sinks.append(JsonLinesSink(stack.enter_context(line_file(path))))
+            continue
+        if emit == EMIT[1]:
+            raise UsageError(f"{path} is for events, and --emit predictions leaves them out: name a file .jsonl")
+        media = Path(source) if Path(source).is_file() and Path(source).suffix.lower() not in LINES else None
+        annotations = AnnotationSink(path, recording_name(source), bundle.manifest.labels, media=media, on_note=on_note)
+        sinks.append(stack.enter_context(annotations))
+    if as_json or not (outputs or sys.stdout.isatty()):
+        sinks.append(JsonLinesSink(sys.stdout))
+    elif sys.stdout.isatty():
+        events, predictions = emit != EMIT[1], emit != EMIT[0]
+        stride = bundle.manifest.window.stride
+        table = TableSink(terminal.console(), stride=stride, events=events, predictions=predictions)
+        sinks.append(stack.enter_context(table))
+    return Sinks(emit, sinks)
+
+
+def recording_name(source: str) -> str:
+    """What annotations call a source: a file's name without its suffix."""
+    return "stdin" if source == "-" else Path(source).name.split(".")[0].replace(":", "-") or "stream"
