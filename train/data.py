@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from mmn_edge.datasets import reading as clip_files
-from mmn_edge.datasets.duplicates import leaks_between
+from mmn_edge.datasets.duplicates import leaks_between, shared_recordings
 from mmn_edge.datasets.findings import Finding, counted
 from mmn_edge.datasets.reading import Clip
 from mmn_edge.datasets.synthetic import clips
@@ -288,7 +288,8 @@ def _on_both_sides(
     taken = {fact.entry.name: fact.digest for fact in training.facts}
     same = [fact.entry.name for fact in held_out.facts if taken.get(fact.entry.name) == fact.digest]
     text = f"of split {validation} in split {train} too, so that the validation accuracy says nothing of new clips"
-    return (*counted(same, text), *leaks_between(training.facts, held_out.facts, train, validation))
+    sides = training.facts, held_out.facts, train, validation
+    return (*counted(same, text), *leaks_between(*sides), *shared_recordings(*sides))
 
 
 def _filled(origin: str, clips: Sequence[Clip], layout: layouts.Layout) -> list[Clip]:

@@ -115,11 +115,13 @@ def check(
 )
 @click.option(
     "--split-by",
-    type=click.Choice(["random", "order"]),
+    type=click.Choice(["random", "order", *splits.GROUPS]),
     default="random",
     show_default=True,
-    help="Draw at random, or take the first clips of a class for the first split.",
+    help="Draw at random; take the first clips of a class for the first split; or keep all clips of a recording, a "
+    "person or a session together.",
 )
+@click.option("--folds", type=click.IntRange(min=2), metavar="N", help="Draw N equal splits instead: fold0, fold1, ...")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the random split.")
 @click.option(
     "--classes",
@@ -135,6 +137,7 @@ def import_(
     image_size: str,
     plan: str | None,
     split_by: str,
+    folds: int | None,
     seed: int,
     classes: Path | None,
     force: bool,
@@ -150,6 +153,7 @@ def import_(
     Examples:
       mmn-edge data import recordings -o mine.pkl --to ma52
       mmn-edge data import isl18_holistic.npz -o isl18.pkl --to ma52
+      mmn-edge data import recordings -o mine.pkl --to ma52 --split-by person --folds 5
       mmn-edge data import openpose_clips -o clips.pkl --to imigue --split train=0.7,val=0.15,test=0.15
       mmn-edge data import halpe.pkl --from halpe136 -o clips.pkl --to ma52 --classes isl18.pkl
     """
@@ -159,13 +163,15 @@ def import_(
         raise UsageError(
             f"{output} exists and was left alone: name another file with -o, or give --force to replace it"
         )
+    if plan and folds:
+        raise UsageError("--folds draws splits of its own: leave --split out")
     shares = splits.parse(plan) if plan else None
     for name in (target, *([source] if source else [])):
         layouts.get(name)
     found = importing.open_inputs(inputs, size=_size(image_size), class_names=_classes(classes))
     with _progress("importing clips") as progress:
         imported = importing.convert(found, target, source=source, progress=progress)
-    drawn = importing.splits_of(imported, shares, seed=seed, blocks=split_by == "order")
+    drawn = importing.splits_of(imported, shares, seed=seed, by=split_by, folds=folds)
     importing.write(imported, drawn, output, force=force)
     for note in found.notes:
         click.echo(note, err=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, is_trained_on
-from mmn_edge.datasets.duplicates import leaks, pairs, twins
+from mmn_edge.datasets.duplicates import leaks, pairs, recordings_on_both_sides, twins
 from mmn_edge.datasets.facts import ClipFacts, facts_of, guess_layouts, guess_units
 from mmn_edge.datasets.findings import Finding, counted, grouped, some
 from mmn_edge.datasets.values import frame_findings, placeholder_labels, value_findings
@@ -137,6 +137,7 @@ def check(
     for name in names:
         if not is_trained_on(name):
             warnings += placeholder_labels([fact for fact in facts if name in fact.entry.splits], name)
+    warnings += recordings_on_both_sides(facts)
     warnings += _unlisted(source) if split is None else []
     warnings += [*map(Finding, source.notes), *_class_warnings(classes, names), *twins(facts)]
     counts = [entry.clips for entry in classes if entry.clips]

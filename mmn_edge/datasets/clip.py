@@ -74,6 +74,7 @@ class ClipEntry:
             padding and not used, as in PYSKL and MMAction2.
         stored: The shape of its keypoints as they are stored, where that is known before it is read.
         empty_padding: Whether all that lies beyond ``frames`` is at exactly the origin.
+        groups: The recording, person and session that it comes from, where the data set says so.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ClipEntry:
     frames: int | None = None
     stored: tuple[int, ...] | None = None
     empty_padding: bool = False
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

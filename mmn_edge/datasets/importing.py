@@ -44,6 +44,7 @@ class _Item:
     splits: tuple[str, ...]
     read: Callable[[], PoseSequence]
     source: ClipEntry | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _open_labelled(path: Path) -> Inputs:
                 _label(row.label, known, where),
                 (row.split,) if row.split else (),
                 partial(read_pose_file, path / row.file),
+                groups=row.groups,
             )
         )
     if not items:
@@ -217,7 +219,7 @@ def _open_data_set(path: Path) -> Inputs:
         label = source.class_names[clip.label] if source.class_names else clip.label
         scores = np.ones(clip.keypoints.shape[:2], np.float32) if clip.scores is None else clip.scores
         sequence = PoseSequence(clip.keypoints, scores, clip.layout, clip.times, clip.placeholders)
-        items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence), entry))
+        items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence), entry, entry.groups))
     if broken and not items:
         raise DataError(f"{path} holds no clip that can be used, the first: {broken[0][1]}")
     notes = (*(f"{path}: {note}" for note in source.notes), *grouped(broken))
@@ -270,6 +272,7 @@ def convert(
                 "total_frames": len(keypoints),
                 "keypoint": np.where(seen[..., None], keypoints, np.float32(0))[None],
                 "keypoint_score": scores[None],
+                **item.groups,
             }
         )
         facts.append(
@@ -326,19 +329,56 @@ def _mapped(
 
 
 def splits_of(
-    found: ImportedSet, plan: Mapping[str, float] | None = None, *, seed: int = 0, blocks: bool = False
+    found: ImportedSet,
+    plan: Mapping[str, float] | None = None,
+    *,
+    seed: int = 0,
+    by: str = "random",
+    folds: int | None = None,
 ) -> dict[str, tuple[str, ...]]:
     """The splits to write: drawn by ``plan``; where None those of the inputs, or train and val; besides, ``all``.
 
-    ``all`` is added where the inputs name no splits and none are asked for. See :func:`mmn_edge.datasets.splits.draw`.
+    ``all`` is added where the inputs name no splits and none are asked for.
+
+    Args:
+        found: The clips.
+        plan: Shares by split.
+        seed: Of the random choice.
+        by: ``random``; ``order``, the first clips of a class for the first split; or one of
+            :data:`mmn_edge.datasets.splits.GROUPS`, of which each goes into one split as a whole.
+        folds: Draw so many equal parts instead: ``fold0`` is the first, ``fold0_train`` all others, and so on.
+
+    Raises:
+        DataError: A clip does not say what group it is of.
+        UsageError: Fewer groups than splits.
     """
-    if plan is None and found.splits:
+    if plan is None and folds is None and found.splits and by == "random":
         return dict(found.splits)
     names = [entry["frame_dir"] for entry in found.annotations]
     labels = [entry["label"] for entry in found.annotations]
-    drawn = splits.draw(labels, plan or splits.parse(splits.DEFAULT), seed=seed, blocks=blocks)
-    parts = {split: tuple(names[index] for index in indices) for split, indices in drawn.items()}
-    return {"all": tuple(names), **parts} if plan is None else parts
+    shares = splits.folds(folds) if folds is not None else plan or splits.parse(splits.DEFAULT)
+    if by in splits.GROUPS:
+        drawn = splits.draw_groups(labels, _groups_of(found, by), shares, seed=seed)
+    else:
+        drawn = splits.draw(labels, shares, seed=seed, blocks=by == "order")
+    listed = {split: tuple(names[index] for index in indices) for split, indices in drawn.items()}
+    if folds is not None:
+        every = set(names)
+        for fold, held_out in list(listed.items()):
+            rest = every.difference(held_out)
+            listed[f"{fold}_train"] = tuple(name for name in names if name in rest)
+        return listed
+    return {"all": tuple(names), **listed} if plan is None else listed
+
+
+def _groups_of(found: ImportedSet, by: str) -> list[str]:
+    lacking = [entry["frame_dir"] for entry in found.annotations if by not in entry]
+    if lacking:
+        raise DataError(
+            f"{len(lacking)} of {len(found.annotations)} clips do not say their {by}, such as {lacking[0]}: give "
+            f"labels.csv a column {by}, or choose another --split-by"
+        )
+    return [entry[by] for entry in found.annotations]
 
 
 def write(found: ImportedSet, splits: Mapping[str, Sequence[str]], path: Path, *, force: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Splits of a data set drawn class by class: every class has the same share in each of them."""
+"""Splits of a data set: every class has the same share in each of them, as far as whole recordings or persons allow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import numpy as np
 
 from mmn_edge.errors import UsageError
 
-__all__ = ["DEFAULT", "draw", "parse"]
+__all__ = ["DEFAULT", "GROUPS", "draw", "draw_groups", "folds", "parse"]
+
+GROUPS = ("recording", "person", "session")
+"""What clips may have in common that must not be on both sides of a split."""
 
 DEFAULT = "train=0.85,val=0.15"
 
@@ -60,6 +63,73 @@ def draw(
         for split, part in zip(plan, np.split(members, ends[:-1]), strict=False):
             drawn[split] += part.tolist()
     return {split: sorted(indices) for split, indices in drawn.items()}
+
+
+def draw_groups(
+    labels: Sequence[int], groups: Sequence[str], plan: Mapping[str, float], *, seed: int = 0
+) -> dict[str, list[int]]:
+    """Share out whole groups of clips, such as all clips of a person, so that classes come near their shares.
+
+    The largest group first, each is given to the split that it brings nearest to its share of every class; a random
+    order decides between equals.
+
+    Args:
+        labels: The class of every clip.
+        groups: What each clip belongs to.
+        plan: Shares by split; what is left of 1 is in no split.
+        seed: Of the random choice.
+
+    Returns:
+        For every split the indices of its clips, in order.
+
+    Raises:
+        UsageError: There are fewer groups than splits.
+    """
+    names = sorted(set(groups))
+    if len(names) < len(plan):
+        raise UsageError(
+            f"{len(plan)} splits cannot be drawn of {len(names)} ({', '.join(names[:10])}): one for each at least"
+        )
+    rest = 1 - sum(plan.values())
+    shares = np.array([*plan.values(), *([rest] if rest > 1e-6 else [])])
+    classes = {label: index for index, label in enumerate(sorted(set(labels)))}
+    counts = {name: np.zeros(len(classes)) for name in names}
+    for label, group in zip(labels, groups, strict=True):
+        counts[group][classes[label]] += 1
+    total = sum(counts.values())
+    wanted = shares[:, None] * total
+    given = np.zeros_like(wanted)
+    order = np.random.default_rng(seed).permutation(len(names))
+    taken: dict[str, int] = {}
+    for name in sorted((names[index] for index in order), key=lambda name: -counts[name].sum()):
+        loss = [
+            (((given + np.eye(len(shares))[[s]].T * counts[name] - wanted) ** 2) / total).sum()
+            for s in range(len(shares))
+        ]
+        empty = [s for s in range(len(plan)) if not given[s].any()]
+        left = len(names) - len(taken)
+        # Where as many splits are empty as groups are left, each gets one.
+        allowed = empty if left <= len(empty) else range(len(shares))
+        chosen = min(allowed, key=lambda s: loss[s])
+        taken[name] = chosen
+        given[chosen] += counts[name]
+    return {
+        split: [index for index, group in enumerate(groups) if taken[group] == number]
+        for number, split in enumerate(plan)
+    }
+
+
+def folds(number: int) -> dict[str, float]:
+    """A plan of equal shares, ``fold0`` and so on.
+
+    Raises:
+        UsageError: Fewer than two.
+    """
+    if number < 2:
+        raise UsageError(
+            f"{number} folds make no sense: at least 2 are needed, to train on one and measure on the other"
+        )
+    return {f"fold{index}": 1 / number for index in range(number)}
 
 
 def _shared_out(count: int, shares: np.ndarray[tuple[int], np.dtype[np.float64]]) -> list[int]:

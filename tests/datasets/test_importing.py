@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmn_edge.datasets.check import check
 from mmn_edge.datasets.importing import ImportedSet, convert, open_inputs, splits_of, write
-from mmn_edge.datasets.reading import read_clips
+from mmn_edge.datasets.reading import open_source, read_clips
 from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.skeleton import layouts, mappings
 from mmn_edge.skeleton.frame import Frame, Person
@@ -214,3 +215,38 @@ def test_the_landmarks_of_a_sign_language(shared: Path) -> None:
         distances += offset[seen[:, tip]].tolist()  # the middle tip is seen with the hand's landmarks only
     assert len(distances) > 200
     assert np.median(distances) < 0.2  # a hand begins where its arm ends
+
+
+def test_folds_and_splits_by_person(tmp_path: Path) -> None:
+    lines = ["file,label,person,recording"]
+    for index in range(12):
+        recording(tmp_path / f"{index}.jsonl", seed=index)
+        lines.append(f"{index}.jsonl,{'ab'[index % 2]},p{index // 3},r{index // 2}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    found = imported([tmp_path])
+    listed = splits_of(found, by="person", folds=4)
+    assert sorted(listed) == sorted([f"fold{n}{role}" for n in range(4) for role in ("", "_train")])
+    person = {entry["frame_dir"]: entry["person"] for entry in found.annotations}
+    for fold in range(4):
+        held_out, rest = listed[f"fold{fold}"], listed[f"fold{fold}_train"]
+        assert len({person[name] for name in held_out}) == 1
+        assert sorted(held_out + rest) == sorted(person)
+    write(found, listed, tmp_path / "folds.pkl")
+    checked = check(open_source(tmp_path / "folds.pkl"))
+    assert not checked.problems
+    assert any("cut from recordings that split fold0_train has clips of" in line for line in checked.warnings)
+    again = convert(open_inputs([tmp_path / "folds.pkl"]), "ma52")  # what clips have in common stays with them
+    by_recording = splits_of(again, {"train": 0.5, "val": 0.5}, by="recording")
+    assert sorted(map(len, by_recording.values())) == [6, 6]
+    with pytest.raises(DataError, match="12 of 12 clips do not say their session, such as .*give labels.csv a column"):
+        splits_of(found, by="session")
+
+
+def test_a_broken_clip_is_left_out_and_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        recording(tmp_path / "in" / "nod" / f"{name}.jsonl")
+    (tmp_path / "in" / "nod" / "b.jsonl").write_text("no recording\n")
+    found = imported([tmp_path / "in"])
+    assert [entry["frame_dir"] for entry in found.annotations] == ["in/nod/a.jsonl", "in/nod/c.jsonl"]
+    assert "b.jsonl, line 1 is not JSON" in found.findings[0]
+    assert found.findings[0].endswith("left out")

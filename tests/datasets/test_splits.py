@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from mmn_edge.datasets import splits
 from mmn_edge.datasets.splits import draw, parse
 from mmn_edge.errors import UsageError
 
@@ -49,3 +51,28 @@ def test_blocks_keep_the_order() -> None:
 def test_what_is_left_is_in_no_split() -> None:
     drawn = draw([0] * 10, {"train": 0.5, "val": 0.2})
     assert {split: len(indices) for split, indices in drawn.items()} == {"train": 5, "val": 2}
+
+
+def test_whole_persons_go_into_one_split_and_classes_come_near_their_shares() -> None:
+    rng = np.random.default_rng(1)
+    groups = [f"p{index}" for index in range(20) for _ in range(int(rng.integers(8, 30)))]
+    labels = rng.integers(0, 4, len(groups)).tolist()
+    drawn = splits.draw_groups(labels, groups, {"train": 0.7, "val": 0.2}, seed=3)
+    persons = {split: {groups[index] for index in indices} for split, indices in drawn.items()}
+    assert not persons["train"] & persons["val"]
+    assert len(persons["train"] | persons["val"]) < 20  # a tenth is in no split
+    for split, share in (("train", 0.7), ("val", 0.2)):
+        for label in range(4):
+            of_class = [index for index in drawn[split] if labels[index] == label]
+            assert len(of_class) / labels.count(label) == pytest.approx(share, abs=0.08)
+    assert drawn == splits.draw_groups(labels, groups, {"train": 0.7, "val": 0.2}, seed=3)
+    assert drawn != splits.draw_groups(labels, groups, {"train": 0.7, "val": 0.2}, seed=4)
+
+
+def test_no_split_of_groups_is_empty() -> None:
+    drawn = splits.draw_groups([0] * 102, ["big"] * 100 + ["a", "b"], {"train": 0.9, "val": 0.05, "test": 0.05})
+    assert sorted(map(len, drawn.values())) == [1, 1, 100]
+    with pytest.raises(UsageError, match=r"3 splits cannot be drawn of 2 \(a, b\)"):
+        splits.draw_groups([0, 0], ["a", "b"], splits.folds(3))
+    with pytest.raises(UsageError, match="1 folds make no sense"):
+        splits.folds(1)

@@ -117,5 +117,5 @@ def test_the_mean_of_several_is_at_the_mean_of_their_temperatures() -> None:
     models = oracle("one", "abc", temperature=2.0), oracle("two", "abc")
     comparison = ask(Comparison(clips("test", "abc"), "deployed", fit_clips=clips("val", "abcabc")), *models)
     assert comparison.fused("mean").temperature == 1.5
-    assert "The fused row is at the mean of the models' temperatures, 1.5." in comparison.notes
+    assert "Probabilities of the fused row are at the mean of the models' temperatures, 1.5." in comparison.notes
     assert comparison.fused("weights").temperature == 1  # weights set the confidence themselves

@@ -15,6 +15,7 @@ import numpy as np
 
 from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, are_withheld, make_clip, withheld_note
 from mmn_edge.datasets.formats.pickles import load_pickle
+from mmn_edge.datasets.splits import GROUPS
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton.missing import ScoreScale
 
@@ -140,7 +141,7 @@ def open_pickle(path: Path) -> ClipSource:
         if name in member and not named_by:
             continue
         read = partial(_read_annotation, path, name, entry, classes, layout, scale)
-        entries.append(ClipEntry(name, named_by, read, *_extent(entry)))
+        entries.append(ClipEntry(name, named_by, read, *_extent(entry), _groups(entry)))
     labelled = {split: names for split, names in listed.items() if split not in withheld}
     unlabelled = tuple(split for split in listed if split in withheld)
     notes = tuple(map(withheld_note, unlabelled))
@@ -177,6 +178,10 @@ def _read_annotation(
         frames=total_frames(entry),
         scale=scale,
     )
+
+
+def _groups(entry: dict[str, Any]) -> dict[str, str]:
+    return {key: str(entry[key]) for key in GROUPS if isinstance(entry.get(key), str | int)}
 
 
 def _extent(entry: dict[str, Any]) -> tuple[int | None, tuple[int, ...] | None, bool]:

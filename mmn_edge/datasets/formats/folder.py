@@ -6,20 +6,22 @@
     wave_01.jsonl,wave,train
     wave_02.npz,wave,val
 
-``split`` may be left out. A label is the name of a class or its index. ``classes.txt``, one name a line, gives the
-order of the classes; without it they are the sorted names. The files are those of
-:mod:`mmn_edge.datasets.formats.pose_files`.
+``split`` may be left out. ``recording``, ``person`` and ``session`` are optional columns: what clips have in common. A
+label is the name of a class or its index. ``classes.txt``, one name a line, gives the order of the classes; without it
+they are the sorted names. The files are those of :mod:`mmn_edge.datasets.formats.pose_files`.
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, make_clip
 from mmn_edge.datasets.formats.pose_files import read_pose_file
+from mmn_edge.datasets.splits import GROUPS
 from mmn_edge.errors import DataError
 
 __all__ = ["CLASSES", "LABELS", "Row", "open_folder", "read_classes", "read_labels"]
@@ -37,12 +39,14 @@ class Row:
         file: The clip's file, relative to the folder; empty where the line has none.
         label: A class name, or an index as text; empty where the line has none.
         split: The split; None where the file has no such column, or the field is empty.
+        groups: Of ``recording``, ``person`` and ``session`` those that the line names.
     """
 
     line: int
     file: str
     label: str
     split: str | None
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_labels(path: Path) -> tuple[Row, ...]:
@@ -66,7 +70,8 @@ def read_labels(path: Path) -> tuple[Row, ...]:
                 if None in values:
                     raise DataError(f"{path}, line {reader.line_num} has more fields than there are columns")
                 text = {key: (value or "").strip() for key, value in values.items()}
-                rows.append(Row(reader.line_num, text["file"], text["label"], text.get("split") or None))
+                groups = {key: text[key] for key in GROUPS if text.get(key)}
+                rows.append(Row(reader.line_num, text["file"], text["label"], text.get("split") or None, groups))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -118,7 +123,9 @@ def open_folder(path: Path) -> ClipSource:
         name = row.file or f"{LABELS}, line {row.line}"
         if row.split is not None:
             splits.setdefault(row.split, []).append(name)
-        entries.append(ClipEntry(name, (row.split,) if row.split else (), partial(_read, path, row, classes)))
+        entries.append(
+            ClipEntry(name, (row.split,) if row.split else (), partial(_read, path, row, classes), groups=row.groups)
+        )
     listed = {split: tuple(names) for split, names in splits.items()}
     return ClipSource(path, f"folder with {LABELS}", tuple(entries), listed, classes)
 
