@@ -102,10 +102,8 @@ def draw_groups(
     order = np.random.default_rng(seed).permutation(len(names))
     taken: dict[str, int] = {}
     for name in sorted((names[index] for index in order), key=lambda name: -counts[name].sum()):
-        loss = [
-            (((given + np.eye(len(shares))[[s]].T * counts[name] - wanted) ** 2) / total).sum()
-            for s in range(len(shares))
-        ]
+        gap = given - wanted
+        loss = (((gap + counts[name]) ** 2 - gap**2) / total).sum(axis=1)  # by how much each split would be off
         empty = [s for s in range(len(plan)) if not given[s].any()]
         left = len(names) - len(taken)
         # Where as many splits are empty as groups are left, each gets one.

@@ -238,7 +238,7 @@ def test_folds_and_splits_by_person(tmp_path: Path) -> None:
     again = convert(open_inputs([tmp_path / "folds.pkl"]), "ma52")  # what clips have in common stays with them
     by_recording = splits_of(again, {"train": 0.5, "val": 0.5}, by="recording")
     assert sorted(map(len, by_recording.values())) == [6, 6]
-    with pytest.raises(DataError, match="12 of 12 clips do not say their session, such as .*give labels.csv a column"):
+    with pytest.raises(DataError, match=r"12 of 12 clips do not say their session, such as .*give labels\.csv"):
         splits_of(found, by="session")
 
 
