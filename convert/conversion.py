@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
 import onnx
 import torch
 
 import mmn_edge
-from mmn_edge.bundle.bundle import PRECISIONS, Bundle, Manifest, TensorSpec, check_replaceable, write_bundle
-from mmn_edge.convert.checkpoints import Member, check_members, read_member, shares
-from mmn_edge.convert.deploy.deploy import DeployNetwork, deployed, merged_sites
+from mmn_edge.bundle.bundle import Bundle, Manifest, check_replaceable, write_bundle
+from mmn_edge.convert.checkpoints import check_members, read_member, shares
+from mmn_edge.convert.clip_windows import clip_windows
+from mmn_edge.convert.deploy.deploy import DeployNetwork, deployed
 from mmn_edge.convert.deploy.interfaces import FeaturesGraph, KeypointsGraph, StreamsGraph, window_index
 from mmn_edge.convert.deploy.onnx_graph import onnx_graph
 from mmn_edge.convert.graph.half import halved
 from mmn_edge.convert.graph.lint import lint
-from mmn_edge.convert.graph.quantized import Site, quantized, quantized_layers
+from mmn_edge.convert.graph.quantized import quantized
 from mmn_edge.convert.graph.writer import OPSET, operator_counts, save_onnx
 from mmn_edge.convert.parity import (
     Verification,
@@ -28,32 +28,25 @@ from mmn_edge.convert.parity import (
     compare_half,
     compare_int8,
 )
-from mmn_edge.datasets import reading
-from mmn_edge.drift.windows import as_features, sample_windows, window_of
+from mmn_edge.convert.precisions import chosen_precisions, is_int8
+from mmn_edge.convert.ranges import Ranges, calibration_split, int8_ranges
+from mmn_edge.convert.tensors import input_specs, output_specs
+from mmn_edge.drift.windows import as_features, sample_windows
 from mmn_edge.errors import LayoutError, UsageError
-from mmn_edge.evaluation import testset
 from mmn_edge.events.parameters import described_decoder
 from mmn_edge.model import presets
-from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.presets import Window
-from mmn_edge.model.task import DETECT
 from mmn_edge.network import MMN
-from mmn_edge.network.quantization import calibrate, default_kept, enable, quantize, quantized_sites, sites
-from mmn_edge.skeleton import layouts
-from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.preprocess import Preprocessing
-from mmn_edge.system.extras import check_half_scales, half_scales_work, load_onnxruntime
+from mmn_edge.network.quantization import quantized_sites
+from mmn_edge.system.extras import load_onnxruntime
 
 __all__ = ["INPUTS", "Conversion", "convert"]
 
 INPUTS = ("keypoints", "features")
 
 MAX_DATA_WINDOWS = 64
-MAX_CALIBRATION_WINDOWS = 256
-BATCH = 32
 
 Graph = FeaturesGraph | KeypointsGraph | StreamsGraph
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -166,34 +159,21 @@ def convert(
             f"{ranged[0].path} is quantized and has int8 ranges of its own, and other checkpoints have none: quantize "
             "those with mmn-edge quantize, and leave --calibration out"
         )
-    wanted = _precisions(precisions, len(ranged) == len(members), calibration)
+    wanted = chosen_precisions(precisions, len(ranged) == len(members), calibration)
 
-    quantization: dict[str, Any] = {}
-    layers: Mapping[str, Site] = {}
-    if any(map(_is_int8, wanted)):
-        quantization = {"ranges": "of the checkpoint", **_mapping(first.description.get("quantization"))}
+    ranges: Ranges | None = None
+    if any(map(is_int8, wanted)):
         if calibration is not None:
             progress("calibrating int8 ranges")
-            split = split or ("train" if "train" in reading.splits(calibration) else None)
-            windows = _data_windows(calibration, split, MAX_CALIBRATION_WINDOWS, arch, layout, note)
-            for member in members:
-                _calibrate(member.fake, windows, member.identity.preprocessing(member.network.arch))
-            quantization = {
-                "ranges": f"post-training, {len(windows)} clips of {calibration.name}" + (f":{split}" if split else "")
-            }
-        for member in members:
-            enable(member.fake, set(quantized_sites(member.fake)).difference(merged_sites(member.network)))
-        layers = _by_stream(members, lambda member: quantized_layers(member.fake))
-        quantization["kept"] = [
-            name for name in _by_stream(members, lambda member: dict.fromkeys(sites(member.fake))) if name not in layers
-        ]
+            split = calibration_split(calibration, split)
+        ranges = int8_ranges(members, calibration, split, note)
 
     progress("gathering windows to verify with")
     source = data or calibration
     if source is None:
         windows, data_name = sample_windows(arch), "synthetic motion"
     else:
-        windows = _data_windows(source, None if data else split, MAX_DATA_WINDOWS, arch, layout, note)
+        windows = clip_windows(source, None if data else split, MAX_DATA_WINDOWS, arch, layout, note)
         data_name = str(source)
     inputs = {"keypoints": windows}
     if input_kind == "features":
@@ -215,15 +195,18 @@ def convert(
     deploy = graph([deployed(member.network, index_t) for member in members])
     verifications: dict[str, Verification] = {}
     operators: dict[str, Mapping[str, int]] = {}
+    counts: dict[str, int] = {}
     with write_bundle(output) as writer:
         progress("writing the ONNX graph")
         single = onnx_graph(deploy)
         for precision in wanted:
             model = writer.folder / _file(precision)
             derived = halved(single) if precision.endswith("fp16") else single
-            if _is_int8(precision):
-                derived = quantized(derived, layers)
-            report = lint(derived, quantization["kept"] if _is_int8(precision) else (), precision=precision)
+            kept: Sequence[str] = ()
+            if is_int8(precision):
+                assert ranges is not None
+                derived, kept = quantized(derived, ranges.layers), ranges.kept
+            report = lint(derived, kept, precision=precision)
             save_onnx(derived, model)
             progress(f"verifying {precision} in ONNX Runtime against PyTorch")
             if precision == "fp32":
@@ -231,7 +214,7 @@ def convert(
             elif precision == "fp16":
                 verification = compare_half(plain, model, inputs, data=data_name)
             else:
-                quantization |= {"pairs": report.pairs, "int8_weights": report.int8_weights}
+                counts = {"pairs": report.pairs, "int8_weights": report.int8_weights}
                 verification = compare_int8(
                     graph([member.fake for member in members]),
                     plain,
@@ -251,8 +234,8 @@ def convert(
                 window=window,
                 preprocessing=first.preprocessing if layout else None,
                 input=input_kind,
-                inputs=_input_specs(input_kind, arch),
-                outputs=_output_specs(arch.num_classes, temperature, identity.task),
+                inputs=input_specs(input_kind, arch),
+                outputs=output_specs(arch.num_classes, temperature, identity.task),
                 models={precision: _file(precision) for precision in wanted},
                 source=first.source,
                 streams=[
@@ -264,114 +247,14 @@ def convert(
                 temperature=temperature,
                 task=identity.task,
                 decoder=described_decoder(first.description, identity.labels, first.path),
-                quantization=quantization or None,
+                quantization={**ranges.facts, "kept": ranges.kept, **counts} if ranges else None,
             )
         )
     return Conversion(Bundle.open(output), identity.preset, verifications, operators)
 
 
-def _is_int8(precision: str) -> bool:
-    return precision.startswith("int8")
-
-
-def _by_stream(members: Sequence[Member], of: Callable[[Member], Mapping[str, _Value]]) -> dict[str, _Value]:
-    """What ``of`` says of each member's layers, by their sites in the graph: several streams are prefixes."""
-    return {
-        f"{member.identity.stream}.{name}" if len(members) > 1 else name: value
-        for member in members
-        for name, value in of(member).items()
-    }
-
-
 def _file(precision: str) -> str:
     return f"model.{precision}.onnx"
-
-
-def _precisions(requested: Sequence[str] | None, quantized: bool, calibration: Path | None) -> tuple[str, ...]:
-    """The precisions to write, in a fixed order.
-
-    Raises:
-        UsageError: Unknown ones, int8 without ranges, or ranges from two places.
-    """
-    if quantized and calibration is not None:
-        raise UsageError("this checkpoint is quantized and has int8 ranges of its own: leave --calibration out")
-    if requested is None:
-        return ("fp32", "int8") if quantized or calibration is not None else ("fp32",)
-    if list(requested) == ["auto"]:
-        possible = PRECISIONS if half_scales_work() else PRECISIONS[:3]
-        return possible if quantized or calibration is not None else PRECISIONS[:2]
-    unknown = [precision for precision in requested if precision not in PRECISIONS]
-    if unknown or not requested:
-        raise UsageError(f"unknown precision {', '.join(unknown)!r}: choose of {', '.join(PRECISIONS)}")
-    int8 = any(map(_is_int8, requested))
-    if int8 and not quantized and calibration is None:
-        raise UsageError(
-            "int8 needs ranges, and this checkpoint has none: give clips to take them from with --calibration DATA, or "
-            "convert a checkpoint of mmn-edge quantize or of quantization-aware training"
-        )
-    if not int8 and calibration is not None:
-        raise UsageError("--calibration is for int8, which is not among the precisions: leave one of the two out")
-    for precision in requested:
-        check_half_scales(precision)
-    return tuple(precision for precision in PRECISIONS if precision in requested)
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, dict) else {}
-
-
-def _calibrate(network: MMN, windows: FloatArray, preprocessing: Preprocessing) -> None:
-    """Quantize all but the sensitive layers of a plain network, with ranges from keypoint windows."""
-    features = [torch.from_numpy(x) for x in as_features(windows, preprocessing, network.arch.num_people).values()]
-    quantize(network, default_kept(network))
-    calibrate(network, [[x[start : start + BATCH] for x in features] for start in range(0, len(windows), BATCH)])
-
-
-def _data_windows(
-    data: Path,
-    split: str | None,
-    limit: int,
-    arch: Architecture,
-    layout: layouts.Layout | None,
-    note: Callable[[str], None],
-) -> FloatArray:
-    """Up to ``limit`` whole clips, spread over the data set, as windows ``(N, T, V, C)`` of the network's joints."""
-    found = testset.read(data, split)
-    for finding in found.findings:
-        note(finding)
-    spread = np.unique(np.linspace(0, len(found.clips) - 1, limit).astype(int))
-    found = replace(found, clips=tuple(found.clips[index] for index in spread))
-    bones = layout.bones if layout else ()
-    windows = [window_of(clip, arch.num_frames) for clip in testset.fitted_keypoints(found, arch, layout, bones, note)]
-    return np.stack(windows).astype(np.float32)
-
-
-def _input_specs(kind: str, arch: Architecture) -> tuple[TensorSpec, ...]:
-    if kind == "keypoints":
-        meaning = (
-            "raw coordinates of one window in the data set's joint order (people-major where there are several), in "
-            "any unit: they are normalised inside; finite, missing joints filled in"
-        )
-        shape = ("N", arch.num_frames, arch.graph_joints, arch.in_channels)
-        return (TensorSpec("keypoints", "float32", shape, meaning),)
-    features = ("N", arch.in_channels, arch.num_frames, arch.num_joints, arch.num_people)
-    return (
-        TensorSpec("features", "float32", features, "preprocessed window, see preprocessing"),
-        TensorSpec("index_t", "float32", ("N", arch.num_frames), "2 x frame index / clip length - 1"),
-    )
-
-
-def _output_specs(classes: int, temperature: float, task: str) -> tuple[TensorSpec, ...]:
-    return (
-        TensorSpec("logits", "float32", ("N", classes), "one a class, in the order of labels"),
-        TensorSpec(
-            "probabilities",
-            "float32",
-            ("N", classes),
-            ("sigmoid of each logit" if task == DETECT else "softmax of the logits")
-            + (f" / {temperature:g}" if temperature != 1 else ""),
-        ),
-    )
 
 
 def _tools() -> dict[str, str]:

@@ -13,7 +13,7 @@ from mmn_edge.bundle.advice import Advice
 from mmn_edge.bundle.bundle import PRECISIONS, Bundle, set_advice
 from mmn_edge.cli import cli
 from mmn_edge.cli.engines import ready
-from mmn_edge.convert.conversion import _precisions
+from mmn_edge.convert.precisions import chosen_precisions
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.drift import drift
 from mmn_edge.drift.windows import sample_windows
@@ -104,9 +104,9 @@ def test_what_makes_no_sense_is_said(bundle: Path, data: Path, small_checkpoint:
 
 
 def test_auto_makes_all_that_can_be_made(tmp_path: Path) -> None:
-    assert _precisions(["auto"], False, None) == ("fp32", "fp16")
+    assert chosen_precisions(["auto"], False, None) == ("fp32", "fp16")
     possible = PRECISIONS if half_scales_work() else PRECISIONS[:3]
-    assert _precisions(["auto"], True, None) == _precisions(["auto"], False, tmp_path) == possible
+    assert chosen_precisions(["auto"], True, None) == chosen_precisions(["auto"], False, tmp_path) == possible
 
 
 def test_an_advice_of_a_model_that_is_not_there_is_refused(bundle: Path) -> None:

@@ -22,6 +22,7 @@ from mmn_edge.convert.graph.lint import lint, site_of
 from mmn_edge.convert.graph.writer import OPSET
 from mmn_edge.convert.layer_outputs import GRAPH, MOVING
 from mmn_edge.model.architecture import Architecture
+from mmn_edge.model.task import DETECT
 from mmn_edge.network import MMN
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
@@ -107,6 +108,13 @@ def test_it_computes_what_the_modules_do(kind: str, name: str) -> None:
     onnx.checker.check_model(model, full_check=True)
     lint(model, (), precision="fp32")
     check_outputs(graph, arch, model)
+
+
+def test_probabilities_of_the_task_detect_are_sigmoids() -> None:
+    graph = FeaturesGraph(deployed(network(SMALL)), temperature=1.7, task=DETECT).eval()
+    model = onnx_graph(graph)
+    check_outputs(graph, SMALL, model)
+    assert [node.op_type for node in model.graph.node if "probabilities" in node.output] == ["Sigmoid"]
 
 
 def test_three_coordinates() -> None:
