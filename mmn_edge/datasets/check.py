@@ -13,7 +13,7 @@ from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, is_trained_on
 from mmn_edge.datasets.duplicates import leaks, pairs, recordings_on_both_sides, twins
 from mmn_edge.datasets.facts import ClipFacts, facts_of, guess_layouts, guess_units
 from mmn_edge.datasets.findings import Finding, counted, grouped, some
-from mmn_edge.datasets.values import frame_findings, placeholder_labels, value_findings
+from mmn_edge.datasets.values import frame_findings, identity_findings, placeholder_labels, value_findings
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
 
@@ -126,7 +126,7 @@ def check(
     )
     problems += [*grouped(_mixtures(facts)), *grouped(_names_and_splits(entries)), *leaks(facts)]
     classes = _classes(source.class_names, facts, names)
-    warnings = frame_findings(facts)
+    warnings = [*frame_findings(facts), *identity_findings(facts)]
     shape = Counter(fact.shape[1:] for fact in facts).most_common(1)[0][0] if facts else None
     common = [fact for fact in facts if fact.shape[1:] == shape]
     named = sorted({fact.layout for fact in common if fact.layout})
@@ -196,7 +196,7 @@ def findings(facts: Sequence[ClipFacts]) -> list[Finding]:
     shape = Counter(fact.shape[1:] for fact in facts).most_common(1)[0][0] if facts else None
     common = [fact for fact in facts if fact.shape[1:] == shape]
     missing = _missing(common, next((fact.layout for fact in common if fact.layout), None))
-    return [*frame_findings(facts), *value_findings(common, missing), *twins(facts)]
+    return [*frame_findings(facts), *identity_findings(facts), *value_findings(common, missing), *twins(facts)]
 
 
 def _mixtures(facts: Sequence[ClipFacts]) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.continuity import longest_seen
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import ScoreScale, hide_unseen, split_confidence, unit_scores
 
@@ -46,11 +47,12 @@ class Clip:
     Attributes:
         name: The data set's name for it (``frame_dir``).
         label: Class index.
-        keypoints: Float32 ``(T, V, C)`` of the first person; NaN where a joint was not seen.
+        keypoints: Float32 ``(T, V, C)`` of the person that it follows; NaN where a joint was not seen.
         layout: Name of the skeleton layout where the data set says it.
         scores: Float32 ``(T, V)``, confidence from 0 to 1; 0 where a joint was not seen. None: 1 for every one seen.
         times: Seconds of each frame, float64 ``(T,)``, where the data set says them.
         placeholders: How many joints were taken for not seen because they lay exactly at the origin, or at -1 -1.
+        notes: What is odd about whom it shows, in sentences without a full stop.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Clip:
     scores: FloatArray | None = None
     times: npt.NDArray[np.float64] | None = None
     placeholders: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ def make_clip(
     scale: ScoreScale | None = None,
     times: npt.NDArray[np.float64] | None = None,
     placeholders: int = 0,
+    notes: tuple[str, ...] = (),
 ) -> Clip:
     """Validate what a data set says of one clip.
 
@@ -191,8 +195,8 @@ def make_clip(
         where: How errors name the place: the file and the clip.
         name: The clip's name.
         label: A class index or name.
-        keypoints: Array-like ``(M, T, V, C)``, C 2 or 3; the first person is taken. NaN for a joint not seen. In a
-            layout that is 2-D a third number is the confidence.
+        keypoints: Array-like ``(M, T, V, C)``, C 2 or 3, NaN for a joint not seen; who is taken of several persons says
+            :func:`mmn_edge.skeleton.continuity.longest_seen`. In a layout that is 2-D a third number is the confidence.
         scores: Array-like ``(M, T, V)``, 0 for a joint not seen; or None.
         class_names: The classes, where they are known.
         layout: The layout of the keypoints, where it is known.
@@ -200,6 +204,7 @@ def make_clip(
         scale: What the scores mean, where that is declared.
         times: Seconds of each frame, where they are known.
         placeholders: Of a clip whose unseen joints are hidden already: how many of them lay at the origin or at -1 -1.
+        notes: What is odd about whom it shows, as far as that is known before.
 
     Raises:
         DataError: The label is no class; wrong shapes; no frames; coordinates beyond any unit; scores that are none;
@@ -214,19 +219,24 @@ def make_clip(
         )
     if frames is not None and frames < 1:
         raise DataError(f'{where} has "total_frames" {frames}: a clip has at least one frame')
-    stored, points = points, points[0, :frames]
-    first = _ones(points)
+    confidence = None
     if scores is not None:
         confidence = _numbers(where, "keypoint_score", "(M, T, V)", scores)
-        if confidence.ndim != 3 or confidence[:1].shape[1:] != stored.shape[1:3]:
+        if confidence.shape != points.shape[:3]:
             raise DataError(
                 f"{where} has scores of another shape than its keypoints: {confidence.shape}, and the keypoints are "
-                f"(T, V, C) = {stored.shape[1:]}"
+                f"(M, T, V, C) = {points.shape}"
             )
-        first = unit_scores(confidence[0, :frames], where, scale)
+        confidence = confidence[:, :frames]
+    points = points[:, :frames]
+    person, others = longest_seen(points, confidence)
+    points = points[person]
+    first = np.ones(points.shape[:-1], np.float32)
+    if confidence is not None:
+        first = unit_scores(confidence[person], where, scale)
         points = np.where((first > 0)[..., None], points, np.float32(np.nan))
     check_coordinates(where, points)
-    _check_somebody(where, points, stored[1:, :frames])
+    _check_somebody(where, points)
     if layout is not None:
         _check_layout(where, layout, points.shape[1])
         if points.shape[2] > layouts.get(layout).channels:
@@ -237,11 +247,7 @@ def make_clip(
             f"{where} holds no joint that was ever seen: remove it ('mmn-edge data check' lists all such clips)"
         )
     index = _check_label(where, label, class_names)
-    return Clip(name, index, hidden, layout, seen, times, placeholders + count)
-
-
-def _ones(points: FloatArray) -> FloatArray:
-    return np.ones(points.shape[:-1], np.float32)
+    return Clip(name, index, hidden, layout, seen, times, placeholders + count, (*notes, *others))
 
 
 def check_coordinates(where: str, keypoints: FloatArray) -> None:
@@ -265,17 +271,13 @@ def check_coordinates(where: str, keypoints: FloatArray) -> None:
         )
 
 
-def _check_somebody(where: str, points: FloatArray, others: FloatArray) -> None:
+def _check_somebody(where: str, points: FloatArray) -> None:
     """Refuse a person whose every keypoint is at the origin: an empty place among the persons."""
-    if np.nan_to_num(points).any() or not np.isfinite(points).any():
-        return
-    there = np.nan_to_num(others).any(axis=(1, 2, 3)).nonzero()[0]
-    hint = (
-        f"person {there[0] + 2} of {len(others) + 1} is there: put them first"
-        if len(there)
-        else "remove it ('mmn-edge data check' lists all such clips)"
-    )
-    raise DataError(f"{where} shows nobody: every keypoint is at the origin in every frame; {hint}")
+    if np.isfinite(points).any() and not np.nan_to_num(points).any():
+        raise DataError(
+            f"{where} shows nobody: every keypoint is at the origin in every frame; remove it ('mmn-edge data check' "
+            "lists all such clips)"
+        )
 
 
 def _numbers(where: str, key: str, shape: str, values: Any) -> npt.NDArray[np.float32]:

@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.datasets.clip import Clip, ClipEntry
+from mmn_edge.model.presets import Window
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.clock import doubt
+from mmn_edge.skeleton.continuity import jumps
 from mmn_edge.skeleton.frame import FloatArray
 
 __all__ = ["ClipFacts", "facts_of", "guess_layouts", "guess_units"]
@@ -37,6 +40,8 @@ class ClipFacts:
             arm, whichever is longer; the median over frames. None where the layout has no such joints, or they were
             never seen together.
         layout: Its layout where the data set says it.
+        jumps: The frames at which the body is suddenly elsewhere.
+        notes: What is odd about whom it shows, and about its time stamps.
     """
 
     entry: ClipEntry
@@ -51,6 +56,8 @@ class ClipFacts:
     frames: frozenset[int]
     floating: float | None
     layout: str | None
+    jumps: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def extent(self) -> float:
@@ -83,7 +90,14 @@ def facts_of(entry: ClipEntry, clip: Clip) -> ClipFacts:
         ),
         floating=_floating(points, clip.layout or _only_layout(joints, channels)),
         layout=clip.layout,
+        jumps=jumps(points, clip.times),
+        notes=(*clip.notes, *_clock_notes(clip)),
     )
+
+
+def _clock_notes(clip: Clip) -> tuple[str, ...]:
+    wrong = None if clip.times is None else doubt(clip.times.tolist(), Window().seconds)
+    return () if wrong is None else (f"its time stamps are no clock: {wrong}",)
 
 
 def _only_layout(joints: int, channels: int) -> str | None:

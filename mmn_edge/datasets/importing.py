@@ -218,7 +218,7 @@ def _open_data_set(path: Path) -> Inputs:
             continue
         label = source.class_names[clip.label] if source.class_names else clip.label
         scores = np.ones(clip.keypoints.shape[:2], np.float32) if clip.scores is None else clip.scores
-        sequence = PoseSequence(clip.keypoints, scores, clip.layout, clip.times, clip.placeholders)
+        sequence = PoseSequence(clip.keypoints, scores, clip.layout, clip.times, clip.placeholders, clip.notes)
         items.append(_Item(entry.name, label, entry.splits, partial(_itself, sequence), entry, entry.groups))
     if broken and not items:
         raise DataError(f"{path} holds no clip that can be used, the first: {broken[0][1]}")
@@ -254,7 +254,8 @@ def convert(
         if progress is not None:
             progress(number, len(inputs.items))
         try:
-            keypoints, scores = _mapped(item.name, item.read(), layout, source)
+            sequence = item.read()
+            keypoints, scores = _mapped(item.name, sequence, layout, source)
         except LayoutError:
             raise
         except DataError as error:
@@ -275,9 +276,8 @@ def convert(
                 **item.groups,
             }
         )
-        facts.append(
-            _facts(item, Clip(item.name, label, np.where(seen[..., None], keypoints, np.float32(np.nan)), target))
-        )
+        hidden = np.where(seen[..., None], keypoints, np.float32(np.nan))
+        facts.append(_facts(item, Clip(item.name, label, hidden, target, times=sequence.times, notes=sequence.notes)))
         for split in item.splits:
             splits.setdefault(split, []).append(item.name)
     if progress is not None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mmn_edge.datasets.facts import ClipFacts
-from mmn_edge.datasets.findings import Finding, counted, some
+from mmn_edge.datasets.findings import Finding, counted, grouped, some
 
-__all__ = ["frame_findings", "placeholder_labels", "value_findings"]
+__all__ = ["frame_findings", "identity_findings", "placeholder_labels", "value_findings"]
 
 ZEROS = 0.01
 """Share of joints at the origin or at -1 -1 from which on it is said that they are taken for not seen."""
@@ -61,6 +61,21 @@ def frame_findings(facts: Sequence[ClipFacts]) -> list[Finding]:
             detail = f' (keypoint {entry.stored}, "total_frames" {entry.frames})'
             found += counted([fact.entry.name for fact in chosen], what, detail)
     return found
+
+
+def identity_findings(facts: Sequence[ClipFacts]) -> list[Finding]:
+    """Clips that may not be of one person."""
+    found = [*grouped((fact.entry.name, f"clip {fact.entry.name}: {note}") for fact in facts for note in fact.notes)]
+    torn = [fact for fact in facts if fact.jumps]
+    if torn:
+        detail = f" (at frame {torn[0].jumps[0]}, {_times(len(torn[0].jumps))} in all)"
+        what = "in which the body jumps to another place: another person's skeleton, or a cut"
+        found += counted([fact.entry.name for fact in torn], what, detail)
+    return found
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def placeholder_labels(facts: Sequence[ClipFacts], split: str | None) -> list[Finding]:

@@ -101,15 +101,35 @@ def _is_other(key: Key, points: FloatArray, before: Mapping[Key, _Body]) -> bool
 
 
 def jumps(keypoints: FloatArray, times: npt.ArrayLike | None = None) -> tuple[int, ...]:
-    """The frames of one person's clip at which the body jumps.
+    """The frames of one person's clip at which the body jumps, as :class:`IdentityWatch` finds them.
 
     Args:
         keypoints: ``(T, V, C)``, NaN where a joint was not seen.
         times: ``(T,)`` seconds; frames :data:`FRAME_RATE` a second where None.
     """
+    seen = np.isfinite(keypoints).all(axis=-1)
+    there = np.flatnonzero(seen.any(axis=1))
     clock = np.arange(len(keypoints)) / FRAME_RATE if times is None else np.asarray(times, dtype=np.float64)
-    watch = IdentityWatch[int]()
-    return tuple(index for index, points in enumerate(keypoints) if watch.jumped(float(clock[index]), {0: points}))
+    points, seen, clock = keypoints[there], seen[there], clock[there]
+    if len(there) < 2:
+        return ()
+    shown = seen[..., None]
+    high = np.where(shown, points, -np.inf).max(axis=1)
+    extents = (high - np.where(shown, points, np.inf).min(axis=1)).max(axis=-1)
+    both = seen[1:] & seen[:-1]
+    common = both.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        steps = np.where(both[..., None], points[1:] - points[:-1], 0).sum(axis=1) / np.maximum(common, 1)[:, None]
+    moved = np.linalg.norm(steps, axis=-1)
+    possible = (common >= MIN_COMMON) & (np.diff(clock) <= JUMP_GAP) & (moved > extents.min())
+    found: list[int] = []
+    begin = 0
+    for index in np.flatnonzero(possible):  # all others move by less than the body ever measured
+        first = max(begin, int(np.searchsorted(clock, clock[index] - EXTENT_SECONDS)))
+        if moved[index] > median(extents[first : index + 1].tolist()) > 0:
+            begin = index + 1
+            found.append(int(there[index + 1]))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -129,8 +149,11 @@ class Sighting:
     identity: Hashable | None = None
 
 
+Seen = TypeVar("Seen", bound=Sighting)
+
+
 @dataclass(frozen=True)
-class Followed:
+class Followed(Generic[Seen]):
     """The person that a clip follows.
 
     Attributes:
@@ -139,12 +162,12 @@ class Followed:
         tracked: Whether the ids were followed; otherwise it was the nearest person.
     """
 
-    sightings: tuple[Sighting, ...]
+    sightings: tuple[Seen, ...]
     crowded: int
     tracked: bool
 
 
-def follow(sightings: Sequence[Sighting], times: Sequence[float] | None = None) -> Followed:
+def follow(sightings: Sequence[Seen], times: Sequence[float] | None = None) -> Followed[Seen]:
     """Which person a clip follows: the one seen in most frames; of those seen nearly as long the surest, or the first.
 
     Ids are followed where every person has one, no frame has one twice, and nobody jumps. Otherwise the nearest person
@@ -155,7 +178,7 @@ def follow(sightings: Sequence[Sighting], times: Sequence[float] | None = None) 
         sightings: Of a whole clip. Those without any joint are left out.
         times: Seconds of every frame; frames :data:`FRAME_RATE` a second where None.
     """
-    frames: dict[int, list[Sighting]] = defaultdict(list)
+    frames: dict[int, list[Seen]] = defaultdict(list)
     for sighting in sorted(sightings, key=lambda sighting: sighting.frame):
         if np.isfinite(sighting.keypoints).all(axis=-1).any():
             frames[sighting.frame].append(sighting)
@@ -173,7 +196,7 @@ def follow(sightings: Sequence[Sighting], times: Sequence[float] | None = None) 
     return Followed(tuple(tracks[_chosen([len(track) for track in tracks], sureness)]), crowded, tracked)
 
 
-def longest_seen(keypoints: FloatArray, scores: FloatArray | None = None) -> int:
+def longest_seen(keypoints: FloatArray, scores: FloatArray | None = None) -> tuple[int, tuple[str, ...]]:
     """Which of several persons ``(M, T, V, C)`` a clip follows, by the same rule; the first where nobody is seen.
 
     A person at exactly the origin in a whole frame is not seen in it: data sets fill up with zeros.
@@ -181,12 +204,19 @@ def longest_seen(keypoints: FloatArray, scores: FloatArray | None = None) -> int
     Args:
         keypoints: NaN where a joint was not seen.
         scores: ``(M, T, V)``, 0 where a joint was not seen.
+
+    Returns:
+        The person's index, and a sentence without a full stop where it is not the first.
     """
     seen = np.isfinite(keypoints).all(axis=-1) & (keypoints != 0).any(axis=-1)
     if scores is not None:
         seen &= scores > 0
     lengths = seen.any(axis=-1).sum(axis=-1).tolist()
-    return _chosen(lengths, [1.0] * len(lengths))
+    chosen = _chosen(lengths, [1.0] * len(lengths))
+    if not chosen:
+        return 0, ()
+    first = f"is seen in {lengths[0]} of {seen.shape[1]} frames" if lengths[0] else "shows nobody"
+    return chosen, (f"person 1 {first}, so person {chosen + 1} of {len(lengths)} was followed",)
 
 
 def _are_tracked(frames: Mapping[int, Sequence[Sighting]], times: Sequence[float] | None) -> bool:
@@ -200,8 +230,8 @@ def _are_tracked(frames: Mapping[int, Sequence[Sighting]], times: Sequence[float
     return True
 
 
-def _tracks_by_id(frames: Mapping[int, Sequence[Sighting]]) -> list[list[Sighting]]:
-    tracks: dict[Hashable, list[Sighting]] = defaultdict(list)
+def _tracks_by_id(frames: Mapping[int, Sequence[Seen]]) -> list[list[Seen]]:
+    tracks: dict[Hashable, list[Seen]] = defaultdict(list)
     for persons in frames.values():
         for person in persons:
             tracks[person.identity].append(person)
@@ -213,9 +243,9 @@ def _chosen(lengths: Sequence[int], sureness: Sequence[float]) -> int:
     return max((index for index, length in enumerate(lengths) if length >= enough), key=lambda index: sureness[index])
 
 
-def _nearest_tracks(frames: Mapping[int, Sequence[Sighting]]) -> list[list[Sighting]]:
+def _nearest_tracks(frames: Mapping[int, Sequence[Seen]]) -> list[list[Seen]]:
     """Persons without ids: of all pairs of a person so far and one of this frame the closest come first."""
-    tracks: list[list[Sighting]] = []
+    tracks: list[list[Seen]] = []
     extents: list[deque[float]] = []
     recent: list[int] = []
     for frame, persons in frames.items():

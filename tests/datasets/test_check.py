@@ -169,6 +169,38 @@ def test_joints_that_are_never_seen_and_scores_taken_for_coordinates(tmp_path: P
     assert "probably a score" in run(tmp_path, [entry("a", keypoint=points)]).warnings[0]
 
 
+def test_clips_that_may_not_be_of_one_person(tmp_path: Path) -> None:
+    entries = [entry(name, number % 2) for number, name in enumerate("abcd")]
+    entries[0]["keypoint"][0, 2:] += 900
+    entries[1]["keypoint"][0, 1] += 900
+    entries[2]["keypoint"] = np.concatenate([np.zeros((2, 4, 22, 2)), entries[2]["keypoint"]])
+    found = run(tmp_path, entries)
+    assert found.problems == ()
+    jumped = next(line for line in found.warnings if "jumps" in line)
+    assert jumped == (
+        "2 clips in which the body jumps to another place: another person's skeleton, or a cut, such as a (at frame 2, "
+        "once in all)"
+    )
+    assert "clip c: person 1 shows nobody, so person 3 of 3 was followed" in found.warnings
+    assert [fact.jumps for fact in found.facts] == [(2,), (1, 2), (), ()]
+
+
+def test_recordings_whose_times_are_no_clock(tmp_path: Path) -> None:
+    rows = ["file,label"]
+    for name, step in (("numbers", 1.0), ("seconds", 0.04)):
+        points = np.random.default_rng(0).uniform(50, 400, (22, 2)).round().tolist()
+        lines = [
+            json.dumps({"time": k * step, "layout": "imigue", "persons": [{"id": 0, "keypoints": points}]})
+            for k in range(20)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+        rows.append(f"{name}.jsonl,{name}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    told = [line for line in check(open_source(tmp_path)).warnings if "clock" in line]
+    assert len(told) == 1
+    assert told[0].startswith("clip numbers.jsonl: its time stamps are no clock: a window of 2 s holds only 3 frames")
+
+
 def test_classes_that_are_empty_or_uneven(tmp_path: Path) -> None:
     entries = [entry(f"a{n}", 0, seed=n) for n in range(20)] + [entry("b", 1), entry("c", 1, seed=99)]
     path = tmp_path / "set.pkl"

@@ -44,6 +44,23 @@ def test_the_extent_is_that_of_the_last_second() -> None:
     assert jumps(np.stack([body(0, height=300)] * 10 + [body(0, height=50)] * 40 + [body(100, height=50)])) == (50,)
 
 
+def test_a_clip_is_judged_as_a_stream_is() -> None:
+    rng = np.random.default_rng(0)
+    found = 0
+    for _ in range(40):
+        points = np.stack(
+            [body(x, height=rng.uniform(50, 300)) for x in rng.choice([0, 60, 150, 400], 60).cumsum() % 700]
+        )
+        points[rng.random((60, 10)) < 0.3] = np.nan
+        points[rng.random(60) < 0.1] = np.nan
+        times = rng.choice([0.03, 0.1, 0.19, 0.3], 60).cumsum()
+        watch = IdentityWatch[int]()
+        live = tuple(k for k in range(60) if watch.jumped(times[k], {0: points[k]}))
+        assert jumps(points, times) == live
+        found += len(live)
+    assert found > 100
+
+
 def test_a_body_without_extent_never_jumps() -> None:
     assert jumps(np.stack([np.full((10, 2), value, np.float32) for value in (0, 50, 900)])) == ()
 
@@ -137,12 +154,14 @@ def test_the_longest_seen_of_arrays() -> None:
     nobody = np.zeros_like(person)
     brief = nobody.copy()
     brief[:3] = 1
-    assert longest_seen(np.stack([nobody, person])) == 1
-    assert longest_seen(np.stack([person, person])) == 0
-    assert longest_seen(np.stack([brief, person])) == 1
-    assert longest_seen(np.stack([nobody, nobody])) == 0
-    assert longest_seen(np.stack([person * np.nan, person])) == 1
-    assert longest_seen(np.stack([person, person]), np.stack([np.zeros((6, 4)), np.ones((6, 4))])) == 1
+    assert longest_seen(np.stack([nobody, person])) == (1, ("person 1 shows nobody, so person 2 of 2 was followed",))
+    assert longest_seen(np.stack([person, person])) == (0, ())
+    chosen, notes = longest_seen(np.stack([brief, person, person]))
+    assert chosen == 1
+    assert notes == ("person 1 is seen in 3 of 6 frames, so person 2 of 3 was followed",)
+    assert longest_seen(np.stack([nobody, nobody])) == (0, ())
+    assert longest_seen(np.stack([person * np.nan, person]))[0] == 1
+    assert longest_seen(np.stack([person, person]), np.stack([np.zeros((6, 4)), np.ones((6, 4))]))[0] == 1
     hand = np.ones((6, 4, 2), np.float32)
     hand[:, 0] = 0  # one joint at the origin is a place like any other
-    assert longest_seen(np.stack([hand, person])) == 0
+    assert longest_seen(np.stack([hand, person]))[0] == 0

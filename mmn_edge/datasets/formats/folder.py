@@ -148,4 +148,5 @@ def _read(path: Path, row: Row, classes: tuple[str, ...] | None) -> Clip:
         layout=sequence.layout,
         times=sequence.times,
         placeholders=sequence.placeholders,
+        notes=sequence.notes,
     )

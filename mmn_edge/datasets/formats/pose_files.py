@@ -11,8 +11,8 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import numpy.typing as npt
 
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
-from mmn_edge.skeleton.frame import FloatArray, Frame
+from mmn_edge.skeleton.continuity import Sighting, follow, longest_seen
+from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import HEATMAP, ScoreScale, hide_unseen, split_confidence, unit_scores
 from mmn_edge.skeleton.recording import read_frames
 
@@ -50,6 +51,7 @@ class PoseSequence:
         layout: Name of the layout, where the file says it or its form does.
         times: Seconds of each frame, float64 ``(T,)``, where the file says them.
         placeholders: How many joints were taken for not seen because they lay exactly at the origin, or at -1 -1.
+        notes: What is odd about whom it shows, in sentences without a full stop.
     """
 
     keypoints: FloatArray
@@ -57,6 +59,7 @@ class PoseSequence:
     layout: str | None
     times: npt.NDArray[np.float64] | None = None
     placeholders: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def is_pose_file(path: Path) -> bool:
@@ -67,16 +70,15 @@ def is_pose_file(path: Path) -> bool:
 
 
 def read_pose_file(path: Path) -> PoseSequence:
-    """Read the clip of one person.
+    """Read the clip of one person: the one whom :func:`mmn_edge.skeleton.continuity.follow` chooses.
 
     Args:
-        path: A recording ``.jsonl`` (the person that is seen first); a ``.npz`` with ``keypoints`` ``(T, V, C)`` or
-            ``(M, T, V, C)`` (the first person), and optional ``scores``, ``score_scale`` and ``layout``; a folder of
-            OpenPose's ``*_keypoints.json`` (the first person of each frame); or a ``.json`` of AlphaPose (the person
-            with the most frames).
+        path: A recording ``.jsonl``; a ``.npz`` with ``keypoints`` ``(T, V, C)`` or ``(M, T, V, C)``, and optional
+            ``scores``, ``score_scale`` and ``layout``; a folder of OpenPose's ``*_keypoints.json``; or a ``.json`` of
+            AlphaPose.
 
     Raises:
-        DataError: The file is missing, broken, or holds nobody.
+        DataError: The file is missing, broken, holds nobody, or the frames of several videos.
         LayoutError: A recording's layout is unknown.
     """
     if not path.exists():
@@ -119,16 +121,19 @@ def _read_arrays(path: Path) -> PoseSequence:
         raise DataError(f'{path}: "layout" must be the name of a skeleton layout')
     if scores is not None and (scores.dtype.kind not in "iuf" or scores.shape != keypoints.shape[:-1]):
         raise DataError(f'{path}: "scores" must be numbers of shape {keypoints.shape[:-1]}, not {scores.shape}')
-    if keypoints.ndim == 4:
-        keypoints, scores = keypoints[0], None if scores is None else scores[0]
     keypoints = keypoints.astype(np.float32)
+    notes: tuple[str, ...] = ()
+    if keypoints.ndim == 4:
+        person, notes = longest_seen(keypoints, scores)
+        keypoints, scores = keypoints[person], None if scores is None else scores[person]
     scale = None
     if "score_scale" in arrays:
         full = arrays["score_scale"]
         scale = ScoreScale.declared(full.item() if full.size == 1 else full.tolist(), str(path))
     if scores is None:
         scores = np.ones(keypoints.shape[:-1], np.float32)
-    return observed(str(path), keypoints, scores, None if layout is None else str(layout.item()), scale=scale)
+    named = None if layout is None else str(layout.item())
+    return observed(str(path), keypoints, scores, named, scale=scale, notes=notes)
 
 
 def _read_recording(path: Path) -> PoseSequence:
@@ -143,47 +148,63 @@ def _read_recording(path: Path) -> PoseSequence:
     names = sorted({frame.layout for frame in frames})
     if len(names) > 1:
         raise DataError(f"{path} mixes the layouts {' and '.join(names)}: a clip has one")
-    persons = [_person(frame, ids[0]) for frame in frames]
-    shapes = {person[0].shape for person in persons if person is not None}
+    shapes = {person.keypoints.shape for frame in frames for person in frame.persons}
     if len(shapes) > 1:
         raise DataError(f"{path} mixes 2-D and 3-D keypoints: a clip has one kind")
-    shape = shapes.pop()
-    absent = np.full(shape, np.nan, np.float32), np.zeros(shape[0], np.float32)
-    filled = [person or absent for person in persons]
+    persons = [
+        _Person.of(number, person.keypoints, person.scores, person.id)
+        for number, frame in enumerate(frames)
+        for person in frame.persons
+    ]
     times = np.array([frame.time for frame in frames], np.float64)
-    return observed(
-        str(path), np.stack([k for k, _ in filled]), np.stack([s for _, s in filled]), names[0], times=times
-    )
-
-
-def _person(frame: Frame, identity: int) -> tuple[FloatArray, FloatArray] | None:
-    return next(((p.keypoints, p.scores) for p in frame.persons if p.id == identity), None)
+    keypoints, scores, notes = _followed(persons, shapes.pop(), len(frames), times.tolist())
+    return observed(str(path), keypoints, scores, names[0], times=times, notes=notes)
 
 
 def _read_openpose(path: Path) -> PoseSequence:
     files = sorted(path.glob(OPENPOSE_FRAMES), key=lambda file: _natural(file.name))
     if not files:
         raise DataError(f"{path} holds no {OPENPOSE_FRAMES}, OpenPose's file of one frame")
-    joints = sum(count for _, count in _OPENPOSE_PARTS)
-    keypoints = np.zeros((len(files), joints, 3), np.float32)
-    for frame, file in enumerate(files):
+    places = _frame_numbers(path, {file.name.removesuffix(OPENPOSE_FRAMES[1:]) for file in files})
+    seen = []
+    for file in files:
         values = _load_json(file)
         people = values.get("people") if isinstance(values, dict) else None
         if not isinstance(people, list) or not all(isinstance(person, dict) for person in people):
             raise DataError(f'{file} is no output of OpenPose: it needs a list of "people"')
-        start = 0
-        for part, count in _OPENPOSE_PARTS:
-            numbers = people[0].get(part) if people else None
-            if numbers:  # an empty list: this part was not looked for
-                keypoints[frame, start : start + count] = _triples(numbers, count, f'{file}: "{part}"')
-            start += count
-    return observed(str(path), keypoints[..., :2], keypoints[..., 2], "openpose", scale=HEATMAP)
+        frame = places[file.name.removesuffix(OPENPOSE_FRAMES[1:])]
+        for person in people:
+            triples = _openpose_person(person, file)
+            seen.append(_Person.of(frame, triples[:, :2], triples[:, 2], _openpose_id(person)))
+    joints = sum(count for _, count in _OPENPOSE_PARTS)
+    keypoints, scores, notes = _followed(seen, (joints, 2), 1 + max(places.values()))
+    return observed(str(path), keypoints, scores, "openpose", scale=HEATMAP, notes=notes)
+
+
+def _openpose_person(person: dict[str, Any], file: Path) -> FloatArray:
+    triples = np.zeros((sum(count for _, count in _OPENPOSE_PARTS), 3), np.float32)
+    start = 0
+    for part, count in _OPENPOSE_PARTS:
+        if numbers := person.get(part):  # an empty list: this part was not looked for
+            triples[start : start + count] = _triples(numbers, count, f'{file}: "{part}"')
+        start += count
+    return triples
+
+
+def _openpose_id(person: dict[str, Any]) -> str | None:
+    """``person_id`` is ``[3]``, and ``[-1]`` where nobody was tracked."""
+    identity = person.get("person_id")
+    if isinstance(identity, list) and len(identity) == 1:
+        (identity,) = identity
+    return None if identity in (None, [], -1) else str(identity)
 
 
 def _read_alphapose(path: Path) -> PoseSequence:
     values = _load_json(path)
-    if not isinstance(values, list) or not values or not all(isinstance(v, dict) for v in values):
-        raise DataError(f"{path} is no output of AlphaPose: it must be a list of persons, at least one")
+    if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
+        raise DataError(f"{path} is no output of AlphaPose: it must be a list of persons")
+    if not values:
+        raise DataError(f"{path} holds nobody: its list of persons is empty")
     if not all(isinstance(v.get("keypoints"), list) and "image_id" in v for v in values):
         raise DataError(f'{path} is no output of AlphaPose: each person needs "image_id" and "keypoints"')
     joints = len(values[0]["keypoints"]) // 3
@@ -192,40 +213,80 @@ def _read_alphapose(path: Path) -> PoseSequence:
             f"{path} has {joints} keypoints a person: the whole body is needed, "
             f"{' or '.join(f'{count} ({name})' for count, name in _ALPHAPOSE_LAYOUTS.items())}"
         )
-    images = {str(v["image_id"]) for v in values}
-    places = _frame_numbers(images)
-    keypoints = np.zeros((1 + max(places.values()), joints, 3), np.float32)
-    taken: set[int] = set()
-    for person in _followed(values):
-        frame = places[str(person["image_id"])]
-        if frame not in taken:
-            where = f"{path}: image {person['image_id']}"
-            keypoints[frame] = _triples(person["keypoints"], joints, where)
-            taken.add(frame)
-    return observed(str(path), keypoints[..., :2], keypoints[..., 2], _ALPHAPOSE_LAYOUTS[joints], scale=HEATMAP)
+    places = _frame_numbers(path, {str(v["image_id"]) for v in values})
+    seen = []
+    for v in values:
+        triples = _triples(v["keypoints"], joints, f"{path}: image {v['image_id']}")
+        score = v.get("score")
+        sureness = float(score) if isinstance(score, int | float) else None
+        identity = None if v.get("idx") is None else str(v["idx"])
+        seen.append(_Person.of(places[str(v["image_id"])], triples[:, :2], triples[:, 2], identity, sureness))
+    keypoints, scores, notes = _followed(seen, (joints, 2), 1 + max(places.values()))
+    return observed(str(path), keypoints, scores, _ALPHAPOSE_LAYOUTS[joints], scale=HEATMAP, notes=notes)
 
 
-def _followed(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entries of the person tracked for longest; where nobody is tracked, all, the surest of an image first."""
-    tracks = Counter(str(v["idx"]) for v in values if "idx" in v)
-    if len(tracks) and tracks.total() == len(values):
-        longest = tracks.most_common(1)[0][0]  # of equals the one that came first
-        return [v for v in values if str(v["idx"]) == longest]
-    return sorted(values, key=lambda v: -v["score"] if isinstance(v.get("score"), int | float) else 0)
+@dataclass(frozen=True)
+class _Person(Sighting):
+    """One person in one frame of a file; ``points (V, C)`` and ``scores (V,)`` as they are written."""
+
+    points: FloatArray = field(kw_only=True)
+    scores: FloatArray = field(kw_only=True)
+
+    @classmethod
+    def of(
+        cls,
+        frame: int,
+        points: FloatArray,
+        scores: FloatArray,
+        identity: Hashable | None,
+        sureness: float | None = None,
+    ) -> _Person:
+        """A person; as sure as its joints are on average where nobody says how sure."""
+        hidden, _, _ = hide_unseen(points, scores)
+        sure = float(scores.mean()) if sureness is None else sureness
+        return cls(frame, hidden, sure, identity, points=points, scores=scores)
 
 
-def _frame_numbers(images: set[str]) -> dict[str, int]:
-    """Image names to frame numbers from 0; numbered images keep the gaps where nobody was seen."""
-    order = sorted(images, key=_natural)
-    numbers = [re.findall(r"\d+", Path(image).stem) for image in order]
-    if all(numbers):
-        last = [int(found[-1]) for found in numbers]
+def _followed(
+    persons: Sequence[_Person], shape: tuple[int, ...], length: int, times: Sequence[float] | None = None
+) -> tuple[FloatArray, FloatArray, tuple[str, ...]]:
+    """Keypoints ``(T, V, C)`` and scores ``(T, V)`` of the person whom a clip follows, and what is to be said of it."""
+    found = follow(persons, times)
+    keypoints, scores = np.full((length, *shape), np.nan, np.float32), np.zeros((length, shape[0]), np.float32)
+    for person in found.sightings:
+        keypoints[person.frame], scores[person.frame] = person.points, person.scores
+    if not found.crowded or found.tracked:
+        return keypoints, scores, ()
+    note = (
+        f"several persons in {found.crowded} of {length} frames and no ids that keep to one, so the nearest from frame "
+        "to frame was followed"
+    )
+    return keypoints, scores, (note,)
+
+
+def _frame_numbers(path: Path, names: set[str]) -> dict[str, int]:
+    """Names of images to frame numbers from 0; numbered images keep the gaps where nobody was seen.
+
+    Raises:
+        DataError: They are of several videos: names with several numbers each before different last numbers.
+    """
+    order = sorted(names, key=_natural)
+    found = [re.fullmatch(r"(.*?)(\d+(?:\.\d+)?)(\D*)", Path(name).stem) for name in order]
+    if all(match and match[2].isdecimal() for match in found):  # 12.033 is a time
+        videos = Counter((str(Path(name).parent), match[1]) for name, match in zip(order, found, strict=True) if match)
+        if len(videos) > 1 and max(videos.values()) > 1:
+            named = " and ".join(repr(str(Path(folder) / stem)) for folder, stem in list(videos)[:3])
+            raise DataError(
+                f"{path} holds frames of {len(videos)} videos, whose names begin with {named}: a clip is of one video, "
+                "so give each its own"
+            )
+        last = [int(match[2]) for match in found if match]
         step = math.gcd(*(b - a for a, b in itertools.pairwise(last)))
         span = 1 + (last[-1] - last[0]) // step if step else 1
         # Beyond that the numbers are no frame count: time stamps, or names of other origin.
         if len(set(last)) == len(last) and min(last) == last[0] and span <= 10 * len(last):
-            return {image: (number - last[0]) // (step or 1) for image, number in zip(order, last, strict=True)}
-    return {image: number for number, image in enumerate(order)}
+            return {name: (number - last[0]) // (step or 1) for name, number in zip(order, last, strict=True)}
+    return {name: number for number, name in enumerate(order)}
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
@@ -258,6 +319,7 @@ def observed(
     *,
     scale: ScoreScale | None = None,
     times: npt.NDArray[np.float64] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> PoseSequence:
     """What was seen of one person, by the one rule of :mod:`mmn_edge.skeleton.missing`.
 
@@ -270,6 +332,7 @@ def observed(
         layout: Name of the layout, where it is known.
         scale: What the scores mean, where that is declared.
         times: Seconds of each frame, where they are known.
+        notes: What is odd about whom it shows.
 
     Raises:
         DataError: Scores that are none, or other joints than the layout's.
@@ -284,4 +347,4 @@ def observed(
     infinite = np.isinf(keypoints).any(axis=-1) & (scores > 0)
     hidden, seen, placeholders = hide_unseen(keypoints, scores)
     hidden[infinite] = keypoints[infinite]
-    return PoseSequence(hidden, seen, layout, times, placeholders)
+    return PoseSequence(hidden, seen, layout, times, placeholders, notes)

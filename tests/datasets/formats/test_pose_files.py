@@ -43,14 +43,15 @@ def test_openpose_frames_are_in_the_order_of_the_layout(tmp_path: Path) -> None:
     found = read_pose_file(tmp_path / "c")
     joints = layouts.get("openpose").joints
     assert found.layout == "openpose"
-    assert found.keypoints.shape == (3, 137, 2)
+    assert found.keypoints.shape == (10, 137, 2)  # frames 2 to 11: nobody looked at those between
+    assert np.isnan(found.keypoints[1:8]).all()
     assert np.isnan(found.keypoints[0, 0]).all()
     assert found.scores[0, 0] == 0
     for joint, value in (("neck", 1), ("face_0", 2), ("left_thumb_tip", 3), ("right_hand_root", 9)):
         assert found.keypoints[0, joints.index(joint), 0] == value
-    assert (found.keypoints[1, :25, 0] == 4).all()  # frame 10 comes after frame 2
-    assert np.isnan(found.keypoints[1, 25:]).all()
-    assert np.isnan(found.keypoints[2]).all()
+    assert (found.keypoints[8, :25, 0] == 4).all()  # frame 10 comes after frame 2
+    assert np.isnan(found.keypoints[8, 25:]).all()
+    assert np.isnan(found.keypoints[9]).all()
 
 
 @pytest.mark.parametrize(
@@ -83,19 +84,60 @@ def test_alphapose_images_without_numbers(tmp_path: Path) -> None:
     assert found.keypoints[:, 0, 0].tolist() == [1, 2]
 
 
-def test_alphapose_follows_the_person_tracked_longest_or_the_surest(tmp_path: Path) -> None:
+def test_alphapose_follows_the_person_tracked_longest(tmp_path: Path) -> None:
     tracked = [("0.jpg", 9, 1, 3.0), ("0.jpg", 1, 2, 1.0), ("1.jpg", 2, 2, 1.0)]
-    assert read_pose_file(alphapose(tmp_path / "a.json", *tracked)).keypoints[:, 0, 0].tolist() == [1, 2]
-    path = alphapose(tmp_path / "b.json", *tracked)
-    values = [{key: v for key, v in entry.items() if key != "idx"} for entry in json.loads(path.read_text())]
-    path.write_text(json.dumps(values))
-    assert read_pose_file(path).keypoints[:, 0, 0].tolist() == [9, 2]
+    found = read_pose_file(alphapose(tmp_path / "a.json", *tracked))
+    assert found.keypoints[:, 0, 0].tolist() == [1, 2]
+    assert not found.notes
+
+
+@pytest.mark.parametrize("idx", [None, 0, 0.0, [[0.0], [0.0]], [1, 2]])
+def test_alphapose_ids_that_are_none_do_not_change_whom_a_clip_follows(idx: Any, tmp_path: Path) -> None:
+    frames = [[(f"{k}.jpg", 1 + k, 3.0), (f"{k}.jpg", 500 + k, 1.2)][:: 1 if k % 3 else -1] for k in range(12)]
+    entries = [
+        (image, x, idx[k % 2] if idx == [1, 2] else idx, score) for f in frames for k, (image, x, score) in enumerate(f)
+    ]
+    found = read_pose_file(alphapose(tmp_path / "a.json", *entries))
+    assert found.keypoints[:, 0, 0].tolist() == list(range(1, 13))
+    (note,) = found.notes
+    assert note.startswith("several persons in 12 of 12 frames and no ids that keep to one, so the nearest")
+
+
+def test_openpose_follows_its_ids_or_the_nearest(tmp_path: Path) -> None:
+    for k in range(12):
+        for name, ids in (("tracked", (4, 7)), ("untracked", (-1, -1))):
+            people = [
+                {"person_id": [number], "pose_keypoints_2d": triples(25, x + k)}
+                for number, x in zip(ids, (1, 500), strict=True)
+            ]
+            openpose(tmp_path / name, k, people[:: 1 if k % 3 else -1])
+    tracked, untracked = read_pose_file(tmp_path / "tracked"), read_pose_file(tmp_path / "untracked")
+    for found in (tracked, untracked):
+        assert len(set((found.keypoints[:, 0, 0] - np.arange(12)).tolist())) == 1
+    assert not tracked.notes
+    assert "several persons in 12 of 12 frames" in untracked.notes[0]
+
+
+def test_frames_of_several_videos_are_no_clip(tmp_path: Path) -> None:
+    for video in ("left", "right"):
+        for k in range(3):
+            (tmp_path / f"{video}_{k:012d}_keypoints.json").write_text('{"people": []}')
+    with pytest.raises(DataError, match="holds frames of 2 videos, whose names begin with 'left_' and 'right_'"):
+        read_pose_file(tmp_path)
+    path = alphapose(tmp_path / "a.json", ("a/0.jpg", 1), ("a/1.jpg", 1), ("b/0.jpg", 1))
+    with pytest.raises(DataError, match="holds frames of 2 videos"):
+        read_pose_file(path)
+
+
+def test_times_in_names_are_of_one_video(tmp_path: Path) -> None:
+    path = alphapose(tmp_path / "a.json", ("12.966.jpg", 1), ("13.000.jpg", 2), ("13.033.jpg", 3))
+    assert read_pose_file(path).keypoints[:, 0, 0].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "no output of AlphaPose"),
+        ("[]", "holds nobody"),
         ('{"a": 1}', "no output of AlphaPose"),
         ('[{"keypoints": [1]}]', 'each person needs "image_id"'),
         (json.dumps([{"image_id": "0", "keypoints": triples(17)}]), "has 17 keypoints a person: the whole body"),
@@ -118,13 +160,15 @@ def line(time: float, *persons: tuple[int, float], layout: str = "imigue", size:
     return json.dumps({"time": time, "layout": layout, "persons": entries}) + "\n"
 
 
-def test_recordings_follow_the_person_seen_first(tmp_path: Path) -> None:
+def test_recordings_follow_who_is_seen_longest_or_first(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(line(0) + line(1, (5, 1.0)) + line(2, (2, 9.0), (5, 2.0)) + line(3, (2, 9.0)))
     found = read_pose_file(path)
     assert found.layout == "imigue"
     assert found.keypoints[:, 0, 0].tolist() == pytest.approx([np.nan, 1, 2, np.nan], nan_ok=True)
     assert found.scores[:, 0].tolist() == [0, 1, 1, 0]
+    path.write_text(line(1, (5, 1.0), (2, 9.0)) + line(2, (2, 9.0)) + line(3, (2, 9.0), (5, 1.0)))
+    assert read_pose_file(path).keypoints[:, 0, 0].tolist() == [9, 9, 9]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +203,10 @@ def test_arrays_of_one_or_several_persons(tmp_path: Path) -> None:
     assert np.argwhere(found.scores == 0).tolist() == [[0, 0], [1, 2]]
     assert np.argwhere(plain.scores == 0).tolist() == [[1, 2]]
     assert found.layout is None
+    np.savez(tmp_path / "c.npz", keypoints=keypoints[::-1], scores=scores[::-1])
+    turned = read_pose_file(tmp_path / "c.npz")
+    np.testing.assert_array_equal(turned.keypoints, found.keypoints)
+    assert turned.notes == ("person 1 shows nobody, so person 2 of 2 was followed",)
 
 
 @pytest.mark.parametrize(
