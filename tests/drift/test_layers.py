@@ -29,3 +29,9 @@ def test_what_is_not_finite_has_drifted() -> None:
     assert drift.first == layers[1]
     assert drift.jumps(1) == (layers[1],)
     assert json.loads(json.dumps(drift.to_dict(), allow_nan=False))["layers"][1]["error"] is None
+
+
+def test_a_layer_with_less_than_twice_what_it_inherits_is_not_where_drift_begins() -> None:
+    for times, begins in ((1.9, False), (2.1, True)):
+        layer = Layer("a/Conv", 0.2 * times, 0.2)
+        assert (LayerDrift((layer,), 1, threshold=0.1).first is layer) == begins

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import optimize
 
 from mmn_edge.errors import DataError
 from mmn_edge.evaluation.calibration import MAX_SCALE, TemperatureFit, cross_fitted, fit_temperature, fit_weights
@@ -95,3 +96,32 @@ def test_nothing_can_be_fitted_on_nothing() -> None:
         fit_weights([empty], np.zeros(0, dtype=np.int64))
     with pytest.raises(DataError, match="at least two"):
         cross_fitted(one, np.zeros(1, dtype=np.int64))
+
+
+def test_the_bound_of_weights_is_20() -> None:
+    logits, labels = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 1])
+    assert fit_weights([logits], labels) == pytest.approx([20.0])
+    assert fit_weights([-logits, logits], labels) == pytest.approx([0.0, 20.0])
+    assert fit_temperature(logits, labels) == pytest.approx(0.05)
+    assert fit_temperature(-logits, labels) == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scipy_finds_the_same_weights_and_temperature(seed: int) -> None:
+    one, labels = calibrated(300, seed=seed)
+    rng = np.random.default_rng(seed)
+    models = [2 * one + rng.normal(size=one.shape) * s for s in (0.5, 2.0, 4.0)]
+    models.append(rng.normal(size=one.shape) - one)  # to be left out
+
+    def loss(w: Array) -> float:
+        return cross_entropy(np.tensordot(w, np.stack(models), 1), labels)
+
+    bounds = [(0, MAX_SCALE)] * len(models)
+    found = optimize.minimize(loss, np.full(len(models), 0.25), bounds=bounds, method="L-BFGS-B", tol=1e-12)
+    weights = fit_weights(models, labels)
+    assert loss(weights) <= found.fun + 1e-9
+    assert weights == pytest.approx(found.x, abs=2e-3)
+    scale = optimize.minimize_scalar(
+        lambda w: cross_entropy(w * models[0], labels), bounds=(1 / MAX_SCALE, MAX_SCALE), options={"xatol": 1e-9}
+    )
+    assert fit_temperature(models[0], labels) == pytest.approx(1 / scale.x, rel=1e-5)

@@ -140,3 +140,19 @@ def test_models_are_fused() -> None:
     fused = Trial.fused([one, two], [0.5, 0.25], "both")
     assert fused.logits.tolist() == [[1.75, 1.0]]
     assert (fused.name, fused.stream, fused.precision) == ("both", "joint + bone", "fp32")
+
+
+def test_each_view_of_each_clip_is_sampled_by_a_seed_of_its_own() -> None:
+    """Numbered frames: the same in every run, whatever the batch, and no two random samplings alike."""
+    clip = np.broadcast_to(np.arange(300, dtype=np.float32)[:, None, None], (300, 22, 2)).copy()
+
+    def sampled(batch: int) -> list[list[float]]:
+        recorder = Recorder()
+        predict(classifier("keypoints", recorder), [clip, clip, clip], views=3, batch=batch)
+        return [window[:, 0, 0].tolist() for inputs in recorder.inputs for window in inputs["keypoints"]]
+
+    windows = sampled(9)
+    uniform, random = windows[::3], [window for place, window in enumerate(windows) if place % 3]
+    assert uniform == [uniform_indices(300, 64).tolist()] * 3
+    assert len({tuple(window) for window in random}) == 6
+    assert sampled(9) == sampled(2) == windows

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import special, stats
+from sklearn import metrics as oracle
 
 from mmn_edge.evaluation.metrics import (
     ClassScores,
@@ -145,3 +147,61 @@ def test_interval_of_paired_proportions() -> None:
     assert paired_interval(1, 7, 21) == pytest.approx((-0.508, -0.013), abs=1e-3)
     low, high = paired_interval(0, 0, 100)
     assert -low == high > 0.01  # no difference seen is no proof of none
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scikit_learn_counts_and_scores_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    classes, count = int(rng.integers(2, 8)), int(rng.integers(1, 60))
+    # Not every class occurs, and some are only ever predicted.
+    labels = rng.integers(0, int(rng.integers(1, classes + 1)), count)
+    predictions = np.where(rng.random(count) < 0.5, labels, rng.integers(0, classes, count))
+    confusion = confusion_matrix(labels, predictions, classes)
+    assert (confusion == oracle.confusion_matrix(labels, predictions, labels=range(classes))).all()
+    found, whole = ClassScores.of(confusion), {"labels": range(classes), "zero_division": 0}
+    precision, recall, f1, support = oracle.precision_recall_fscore_support(labels, predictions, **whole)
+    assert found.precision == pytest.approx(precision)
+    assert found.recall == pytest.approx(recall)
+    assert found.f1 == pytest.approx(f1)
+    assert found.support.tolist() == support.tolist()
+    assert found.predicted.tolist() == np.bincount(predictions, minlength=classes).tolist()
+    assert found.macro_f1 == pytest.approx(oracle.f1_score(labels, predictions, average="macro", zero_division=0))
+    assert found.micro_f1 == pytest.approx(oracle.f1_score(labels, predictions, average="micro"))
+    present = sorted(set(labels.tolist()))
+    mean_recall = oracle.recall_score(labels, predictions, labels=present, average="macro", zero_division=0)
+    assert found.mean_class_accuracy == pytest.approx(mean_recall)
+    groups = rng.integers(0, 3, classes)
+    score = f1_mean(labels, predictions, groups.tolist())
+    four = [
+        oracle.f1_score(kind[0], kind[1], average=average, zero_division=0)
+        for kind in ((groups[labels], groups[predictions]), (labels, predictions))
+        for average in ("macro", "micro")
+    ]
+    assert [score.body_macro, score.body_micro, score.action_macro, score.action_micro] == pytest.approx(four)
+    assert score.mean == pytest.approx(np.mean(four))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scikit_learn_and_scipy_measure_probabilities_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits, labels = 3 * rng.normal(size=(50, 6)), rng.integers(0, 6, 50)
+    probabilities = softmax(logits)
+    assert probabilities == pytest.approx(special.softmax(logits, axis=1))
+    assert log_softmax(logits) == pytest.approx(special.log_softmax(logits, axis=1))
+    assert cross_entropy(logits, labels) == pytest.approx(oracle.log_loss(labels, probabilities, labels=range(6)))
+    for k in (1, 2, 5):
+        hits = oracle.top_k_accuracy_score(labels, probabilities, k=k, labels=range(6))
+        assert top_k_hits(logits, labels, k).mean() == pytest.approx(hits)
+    brier = oracle.brier_score_loss(labels, probabilities, labels=range(6), scale_by_half=False)
+    assert brier_score(probabilities, labels) == pytest.approx(brier)
+    count = int(rng.integers(1, 50))
+    interval = stats.binomtest(int(rng.integers(0, count + 1)), count)
+    expected = interval.proportion_ci(0.95, method="wilson")
+    assert wilson_interval(interval.k, interval.n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_a_bootstrap_interval_is_scipys() -> None:
+    values = np.random.default_rng(0).random(200)
+    expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
+    found = bootstrap_interval(values, resamples=4000)
+    assert found == pytest.approx((expected.low, expected.high), abs=0.003)

@@ -191,3 +191,14 @@ def test_withheld_labels_in_the_authors_format(tmp_path: Path) -> None:
     (tmp_path / "test_label.pkl").write_bytes(pickle.dumps([{"file_name": "c1", "label": 3}]))
     assert testset.read_unlabelled(tmp_path, "test") is None
     assert testset.read_unlabelled(tmp_path, "val") is None
+
+
+def test_scores_of_unlabelled_clips_are_used(tmp_path: Path) -> None:
+    scores = np.ones((1, 5, 22), np.float32)
+    scores[0, 2, 7] = 0
+    entry = {"frame_dir": "c", "keypoint": np.ones((1, 5, 22, 2), np.float32), "keypoint_score": scores}
+    (tmp_path / "d.pkl").write_bytes(pickle.dumps({"annotations": [entry]}))
+    found = testset.read_unlabelled(tmp_path / "d.pkl", None)
+    assert found is not None
+    unseen = np.isnan(found.clips[0].keypoints).any(axis=-1)
+    assert np.argwhere(unseen).tolist() == [[2, 7]]

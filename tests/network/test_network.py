@@ -318,3 +318,13 @@ def test_training_mode_is_random_and_evaluation_mode_is_not() -> None:
     network.eval()
     assert torch.equal(network(x, index), network(x, index))
     assert not build_network(network.state_dict(), {"num_frames": 16}).training
+
+
+def test_a_tenth_of_the_fused_features_is_dropped_in_training() -> None:
+    """As published: with probability 0.1, behind the sum of the scales and not the residual."""
+    fusion = MMN(SMALL).fusion.train()
+    torch.manual_seed(0)
+    dropped = fusion.dropout(torch.ones(100_000))
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.1, abs=0.005)
+    assert float(dropped.max()) == pytest.approx(1 / 0.9)
+    assert torch.equal(fusion.eval().dropout(torch.ones(10)), torch.ones(10))

@@ -222,3 +222,13 @@ def test_a_joint_that_was_only_guessed_does_not_count_as_seen() -> None:
         mapped, mapped_scores = mapping.apply(keypoints, scores)
         assert np.isfinite(mapped[target]).all() == seen
         assert (mapped_scores[target] > 0) == seen
+
+
+def test_a_score_of_a_fifth_is_what_being_seen_takes() -> None:
+    keypoints, scores = person("mediapipe-holistic")
+    knee = layouts.get("mediapipe-holistic").index("left_knee")
+    mapping = mappings.get("mediapipe-holistic", "ma52")
+    for score, seen in ((0.06, False), (0.19, False), (0.2, True), (0.21, True)):
+        scores[knee] = score
+        mapped, _ = mapping.apply(keypoints, scores)
+        assert np.isfinite(mapped[layouts.get("ma52").index("left_knee")]).all() == seen

@@ -178,3 +178,12 @@ def test_dict_round_trip(name: str) -> None:
     preprocessing = Preprocessing.for_layout(layouts.get(name), "bone-motion")
     assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
     assert sorted(preprocessing.order) == list(range(layouts.get(name).num_joints))
+
+
+def test_a_person_of_no_size_lies_at_the_corner_and_the_published_millionth_counts() -> None:
+    """2 (x - low) / (high - low + 1e-6) - 1."""
+    still = np.full((3, 4, 2), 7, np.float32)
+    assert (normalise(still) == -1).all()
+    small = np.zeros((1, 2, 2), np.float32)
+    small[0, 1] = 1e-6, 3e-6
+    assert normalise(small)[0, 1] == pytest.approx([0.0, 0.5], abs=1e-6)

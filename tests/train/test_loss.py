@@ -86,3 +86,20 @@ def test_distillation_follows_the_teacher() -> None:
     assert float(objective(Linear(2.0), x, index_t, target, rng)) == pytest.approx(0, abs=1e-6)
     one, two = (float(objective(Linear(scale), x, index_t, target, rng)) for scale in (1.5, 1.0))
     assert 0 < one < two
+
+
+def test_distillation_is_the_divergence_of_the_teacher_from_the_student_times_the_square_of_the_temperature() -> None:
+    """sum_k p_teacher (log p_teacher - log p_student), and not the other way round."""
+    x, index_t, target = batch()
+    student, teacher = (Linear(scale)(x, index_t).double().softmax(1) for scale in (1.0 / 3, 2.0 / 3))
+    # index_t is added to all classes alike, so that the temperature divides the scale alone
+    expected = 9 * float((teacher * (teacher.log() - student.log())).sum(1).mean())
+    backwards = 9 * float((student * (student.log() - teacher.log())).sum(1).mean())
+    assert abs(expected - backwards) > 0.01
+    objective = Objective(load("paper", ["qat.distillation=1", "qat.temperature=3"]), UNIFORM, Linear(2.0))
+    loss = objective(Linear(1.0), x, index_t, target, np.random.default_rng(0))
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    half = Objective(load("paper", ["qat.distillation=0.25", "qat.temperature=3"]), UNIFORM, Linear(2.0))
+    plain = F.cross_entropy(Linear()(x, index_t), target, label_smoothing=0.1)
+    loss = half(Linear(1.0), x, index_t, target, np.random.default_rng(0))
+    assert float(loss) == pytest.approx(0.25 * expected + 0.75 * float(plain), rel=1e-4)
