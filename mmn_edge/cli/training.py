@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,22 +9,14 @@ import click
 
 from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import of_recipe_fields, of_recipes
-from mmn_edge.errors import DataError, UsageError
 from mmn_edge.skeleton.preprocess import STREAMS
 from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
-    from mmn_edge.skeleton.layouts import Layout
-    from mmn_edge.train.data import TrainingData
     from mmn_edge.train.log import EpochResult
-    from mmn_edge.train.recipe import Recipe
     from mmn_edge.train.trainer import Trainer
 
 __all__ = ["recipes", "train"]
-
-SYNTHETIC, SCENES = "synthetic", "synthetic-scenes"
-MADE = (SYNTHETIC, SCENES)
-"""Data that is made and not read."""
 
 
 @click.command()
@@ -107,51 +98,26 @@ def train(
     require("torch", extra="train", purpose="Training")
     import torch
 
-    from mmn_edge.model import presets
-    from mmn_edge.skeleton import layouts
-    from mmn_edge.train import recipe as recipe_files
-    from mmn_edge.train.distributed import joined
-    from mmn_edge.train.start import begin
-    from mmn_edge.train.trainer import Trainer
+    from mmn_edge.train.run import MADE, planned, unlearnable
 
     if threads is not None:
         torch.set_num_threads(threads)
-    if data in MADE and name is None:
-        name = data
-    own_layout = None if data in MADE else _own_layout(Path(data), train_split)
-    if name is None:
-        if own_layout is None:
-            raise UsageError(
-                f"say how to train on {data} with --recipe: {', '.join(recipe_files.names())}, or a .yaml file"
-            )
-        name = "custom"
     shortcuts = {"stream": stream, "optim.epochs": epochs, "seed": seed, "optim.body_rate": body_rate}
-    recipe = recipe_files.load(
-        name, (*changes, *(f"{field}={value}" for field, value in shortcuts.items() if value is not None)), qat=qat
-    )
-    if recipe.qat.enabled and initial is None:
-        raise UsageError("quantization-aware training fine-tunes a trained network: name its checkpoint with --from")
-    if recipe.preset != data and (data in MADE or recipe.preset in MADE):
-        raise UsageError(f"recipe {name} is not for {data}: synthetic data and its recipe belong together")
-    if (recipe.task == "detect") != (data == SCENES):
-        raise UsageError(
-            f"recipe {name} is of the task {recipe.task}: classify takes clips with a class each, detect takes {SCENES}"
-        )
-    preset = presets.get(recipe.preset) if recipe.preset else None
-    layout_name = preset.layout if preset else own_layout
-    if layout_name is None:
-        raise UsageError(
-            f"{data} does not say its layout, and recipe {name} names no preset: choose one with --set preset=.., or "
-            "import the data with 'mmn-edge data import', which writes the layout"
-        )
-    layout = layouts.get(layout_name)
-    window = preset.window if preset else presets.Window()
-    source = _data(data, layout, preset, recipe, train_split, val_split, size)
-    folder = output or Path("runs") / (recipe.name if stream is None else f"{recipe.name}-{stream}")
-    with joined(device) as processes:
-        trainer = Trainer(
-            source, begin(source, layout, recipe, initial), layout, folder, window, processes, tensorboard
-        )
+    given = [f"{field}={value}" for field, value in shortcuts.items() if value is not None]
+    with planned(
+        data,
+        recipe=name,
+        changes=(*changes, *given),
+        output=output,
+        checkpoint=initial,
+        qat=qat,
+        train_split=train_split,
+        val_split=val_split,
+        size=size,
+        device=device,
+        tensorboard=tensorboard,
+    ) as trainer:
+        source, processes, folder = trainer.data, trainer.processes, trainer.folder
         if processes.first:
             click.echo(
                 f"training on {data}: {len(source.epoch(0))} clips, {len(source.labels)} classes, "
@@ -161,7 +127,7 @@ def train(
             )
             if trainer.beginning.note:
                 click.echo(trainer.beginning.note, err=True)
-            terminal.warn([*source.findings, *_warnings(source)], None if data in MADE else Path(data))
+            terminal.warn([*source.findings, *unlearnable(source)], None if data in MADE else Path(data))
         best = _fit(trainer, resume)
         if processes.first:
             click.echo(f"best validation accuracy {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}")
@@ -203,56 +169,6 @@ def recipes(name: str | None, changes: tuple[str, ...]) -> None:
     values = recipe.to_dict()
     values.pop("name")
     click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
-
-
-def _own_layout(path: Path, split: str) -> str | None:
-    """The layout that a data set says it is in, read off the first clip of a split."""
-    from mmn_edge.datasets import reading
-
-    if not path.exists():
-        raise DataError(
-            f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC} or {SCENES}"
-        )
-    for entry in reading.open_source(path, split).of_split(split):
-        with suppress(DataError):  # said when all are read
-            return entry.read().layout
-    return None
-
-
-def _data(
-    data: str,
-    layout: Layout,
-    preset: object,
-    recipe: Recipe,
-    train_split: str,
-    val_split: str | None,
-    size: int,
-) -> TrainingData:
-    from mmn_edge.evaluation.testset import default_split
-    from mmn_edge.model import labels, presets
-    from mmn_edge.train.data import AnnotatedData, SyntheticData
-
-    if data == SCENES:
-        from mmn_edge.train.detection import SceneData
-
-        return SceneData(size, max(size // 130, 2), recipe.seed, presets.get(SCENES).window, recipe.detect.focus)
-    if data == SYNTHETIC:
-        return SyntheticData(size, max(size // 2, 13), recipe.seed)
-    path = Path(data)
-    val_split = val_split or default_split(path) or "val"
-    named = preset.labels if isinstance(preset, presets.Preset) else None
-    return AnnotatedData(path, layout, labels.get(named) if named else None, train_split, val_split)
-
-
-def _warnings(source: TrainingData) -> list[str]:
-    """What is odd about the training data, without being wrong."""
-    from mmn_edge.train.data import class_counts
-
-    counts = class_counts(source.epoch(0), len(source.labels))
-    empty = [name for name, count in zip(source.labels.classes, counts, strict=True) if not count]
-    if not empty:
-        return []
-    return [f"{len(empty)} classes have no training clip and cannot be learned: {', '.join(empty)}"]
 
 
 def _fit(trainer: Trainer, resume: bool) -> EpochResult:

@@ -65,7 +65,9 @@ def splits(path: Path) -> tuple[str, ...]:
     return annotation_files.pairs(path) if _holds_pairs(path) else tuple(open_source(path).splits)
 
 
-def read_clips(path: Path, split: str | None = None, *, progress: Callable[[int, int], None] | None = None) -> ClipSet:
+def read_clips(
+    path: Path | str, split: str | None = None, *, progress: Callable[[int, int], None] | None = None
+) -> ClipSet:
     """Read the clips of one split.
 
     Args:
@@ -80,6 +82,7 @@ def read_clips(path: Path, split: str | None = None, *, progress: Callable[[int,
         DataError: Missing or broken files, an unknown split, differing joints, or half of the clips broken.
         LayoutError: Clips in different layouts, or in one that is unknown.
     """
+    path = Path(path)
     if split is None and _holds_pairs(path):
         split = "val"
     source = open_source(path, split)
