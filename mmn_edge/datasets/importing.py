@@ -17,9 +17,10 @@ from mmn_edge.datasets.clip import Clip, ClipEntry, check_coordinates, class_ind
 from mmn_edge.datasets.facts import ClipFacts, facts_of
 from mmn_edge.datasets.findings import Finding, grouped
 from mmn_edge.datasets.formats import holistic
+from mmn_edge.datasets.formats.arrays import load_arrays
 from mmn_edge.datasets.formats.folder import LABELS, read_labels
 from mmn_edge.datasets.formats.folder import class_names as folder_classes
-from mmn_edge.datasets.formats.pose_files import PoseSequence, is_pose_file, load_arrays, read_pose_file
+from mmn_edge.datasets.formats.pose_files import PoseSequence, is_pose_file, read_pose_file
 from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray

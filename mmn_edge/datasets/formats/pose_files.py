@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmn_edge.datasets.formats.arrays import load_arrays
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.continuity import Sighting, follow, longest_seen
@@ -26,7 +27,7 @@ from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import HEATMAP, ScoreScale, hide_unseen, split_confidence, unit_scores
 from mmn_edge.skeleton.recording import read_frames
 
-__all__ = ["OPENPOSE_FRAMES", "PoseSequence", "is_pose_file", "load_arrays", "observed", "read_pose_file"]
+__all__ = ["OPENPOSE_FRAMES", "PoseSequence", "is_pose_file", "observed", "read_pose_file"]
 
 OPENPOSE_FRAMES = "*_keypoints.json"
 
@@ -89,21 +90,6 @@ def read_pose_file(path: Path) -> PoseSequence:
     if reader is None:
         raise DataError(f"{path} is no clip: it must be a .npz, .jsonl or .json file, or a folder of OpenPose's frames")
     return reader(path)
-
-
-def load_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of a ``.npz`` file; pickled objects are refused.
-
-    Raises:
-        DataError: It is no such file, or damaged.
-    """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
-    except Exception as error:  # a damaged archive can raise nearly anything
-        raise DataError(f"{path} is no readable .npz file of plain arrays ({type(error).__name__}: {error})") from error
 
 
 def _read_arrays(path: Path) -> PoseSequence:
