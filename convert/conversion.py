@@ -38,6 +38,7 @@ from mmn_edge.model import presets
 from mmn_edge.model.presets import Window
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import quantized_sites
+from mmn_edge.skeleton.missing import ENOUGH_SEEN
 from mmn_edge.system.extras import load_onnxruntime
 
 __all__ = ["INPUTS", "Conversion", "convert"]
@@ -76,6 +77,7 @@ def convert(
     options: Mapping[str, Any] | None = None,
     window_seconds: float | None = None,
     window_stride: float | None = None,
+    enough_seen: float | None = None,
     data: Path | None = None,
     precisions: Sequence[str] | None = None,
     calibration: Path | None = None,
@@ -98,6 +100,8 @@ def convert(
         options: Architecture options that shapes cannot tell.
         window_seconds: Length of the live window; None means the preset's.
         window_stride: Seconds between live windows; None means the preset's.
+        enough_seen: Share of a window's joints that must have been seen for an answer; None means
+            :data:`mmn_edge.skeleton.missing.ENOUGH_SEEN`.
         data: A data set whose clips the verification uses; the calibration's, or synthetic motion, where None.
         precisions: Of :data:`mmn_edge.bundle.PRECISIONS`; None means fp32, and int8 where there are int8 ranges;
             ``"auto"`` alone means all that can be made.
@@ -124,6 +128,8 @@ def convert(
         raise UsageError(f"{len(streams)} streams for {len(checkpoints)} checkpoints: name one for each, or none")
     if temperature is not None and not 0 < temperature < float("inf"):
         raise UsageError(f"a temperature of {temperature:g} is no positive number")
+    if enough_seen is not None and not 0 <= enough_seen <= 1:
+        raise UsageError(f"a share of {enough_seen:g} is not from 0 to 1")
     if split is not None and calibration is None:
         raise UsageError("--split names a split of the calibration data: give the data with --calibration")
     check_replaceable(output)
@@ -246,6 +252,7 @@ def convert(
                 verification={name: verification.to_dict() for name, verification in verifications.items()},
                 temperature=temperature,
                 task=identity.task,
+                enough_seen=ENOUGH_SEEN if enough_seen is None else enough_seen,
                 decoder=described_decoder(first.description, identity.labels, first.path),
                 quantization={**ranges.facts, "kept": ranges.kept, **counts} if ranges else None,
             )

@@ -47,7 +47,7 @@ class EventStage:
 
     def feed(self, prediction: Prediction) -> list[Event]:
         """Take a prediction and return what it began, went on with or ended."""
-        return self._decoder.feed(prediction.time, prediction.person, prediction.probabilities, _seen(prediction))
+        return self._decoder.feed(prediction.time, prediction.person, prediction.probabilities, prediction.seen)
 
     def advance(self, time: float) -> list[Event]:
         """Learn that the stream has come to ``time``, seconds, whoever is in it."""
@@ -56,8 +56,3 @@ class EventStage:
     def finish(self) -> list[Event]:
         """The stream has ended, and with it what still went on."""
         return self._decoder.finish()
-
-
-def _seen(prediction: Prediction) -> float:
-    """Share of joints that were really seen, where the recognizer says it."""
-    return float(getattr(prediction, "seen", 1.0))

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mmn_edge.bundle.bundle import Bundle
-from mmn_edge.errors import BundleError, DataError, LayoutError
+from mmn_edge.errors import BundleError, DataError
 from mmn_edge.model.labels import Labels
 from mmn_edge.runtime.backends.backend import Backend
 from mmn_edge.runtime.sliding_window import PersonWindow
 from mmn_edge.runtime.sources.source import Observation
-from mmn_edge.skeleton import layouts, mappings
+from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.clock import MIN_INSTANTS, StreamClock
 from mmn_edge.skeleton.continuity import IdentityWatch
 from mmn_edge.skeleton.frame import FloatArray, Frame
+from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.skeleton.preprocess import features
 
-__all__ = ["Prediction", "Recognizer"]
+__all__ = ["NOT_ENOUGH_SEEN", "NOT_FINITE", "Prediction", "Recognizer"]
 
 TOP = 5
+
+NOT_ENOUGH_SEEN = "not enough seen"
+NOT_FINITE = "the model gave no finite number"
+"""Why a window has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +38,25 @@ class Prediction:
     Attributes:
         time: Time of the window's last frame, seconds in the stream.
         person: The person's id.
-        label: The likeliest class.
-        probability: Its probability.
+        label: The likeliest class; None where there is no answer.
+        probability: Its probability; None where there is no answer.
         group: Its body-level group; None where the model has none.
         top: The five likeliest classes with their probabilities, first the likeliest.
         latency_ms: Milliseconds spent in each stage for this prediction, and their ``total``.
-        probabilities: ``(K,)``, of all classes in the model's order; no part of the JSON.
+        seen: Share of the model's joints, over the window's frames, that was really seen, 0 to 1.
+        reason: Why there is no answer: :data:`NOT_ENOUGH_SEEN` or :data:`NOT_FINITE`; None where there is one.
+        probabilities: ``(K,)``, of all classes in the model's order, NaN where there is no answer; no part of the JSON.
     """
 
     time: float
     person: int
-    label: str
-    probability: float
+    label: str | None
+    probability: float | None
     group: str | None
     top: tuple[tuple[str, float], ...]
     latency_ms: Mapping[str, float]
+    seen: float = 1.0
+    reason: str | None = None
     probabilities: FloatArray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,9 +66,11 @@ class Prediction:
             "time": round(self.time, 6),
             "person": self.person,
             "label": self.label,
-            "probability": round(self.probability, 6),
+            "probability": None if self.probability is None else round(self.probability, 6),
             "group": self.group,
             "top5": [{"label": name, "probability": round(p, 6)} for name, p in self.top],
+            "seen": round(self.seen, 3),
+            **({} if self.reason is None else {"reason": self.reason}),
             "latency_ms": {stage: round(ms, 3) for stage, ms in self.latency_ms.items()},
         }
 
@@ -76,12 +87,15 @@ class Recognizer:
         live: Whether the stream is lived through rather than read from a file. Time stamps that are no clock in
             seconds end a file; a live stream goes on, without predictions as long as they are none.
         on_note: Told in a sentence, once for each, that a body jumped or that the time stamps are no clock.
+        enough_seen: Share of a window's joints that must have been seen for an answer; None takes the bundle's.
 
     Attributes:
         brief: Persons who were there for less than a window; one that comes again counts again.
         too_brief: Those of them who were there for fewer than :data:`mmn_edge.clock.MIN_INSTANTS` moments, which are
             too few for a prediction.
         jumps: How often a body jumped.
+        not_enough_seen: Predictions without an answer because too little was seen.
+        not_finite: Predictions without an answer because the model gave NaN or infinite numbers.
 
     Raises:
         BundleError: The bundle does not say what its joints are, or is for several persons at once.
@@ -94,6 +108,7 @@ class Recognizer:
         *,
         live: bool = False,
         on_note: Callable[[str], None] = lambda text: None,
+        enough_seen: float | None = None,
     ) -> None:
         manifest = bundle.manifest
         if manifest.layout is None or manifest.preprocessing is None:
@@ -115,7 +130,8 @@ class Recognizer:
             )
         self._labels: Labels = manifest.labels
         self._windows: dict[int, PersonWindow] = {}
-        self._mappings: dict[str, mappings.Mapping] = {}
+        self._inputs_of: dict[str, ModelInputs] = {}
+        self._enough = manifest.enough_seen if enough_seen is None else enough_seen
         self._live = live
         self._note = on_note
         self._instants = min(MIN_INSTANTS, manifest.window.frames)
@@ -125,11 +141,18 @@ class Recognizer:
         self.brief = 0
         self.too_brief = 0
         self.jumps = 0
+        self.not_enough_seen = 0
+        self.not_finite = 0
 
     def check_layout(self, layout: str) -> None:
-        """Raise LayoutError if a stream in ``layout`` cannot be fed to the model."""
-        if layout not in self._mappings:
-            self._mappings[layout] = mappings.get(layout, self._layout.name)
+        """Raise LayoutError if a stream in ``layout`` cannot be fed to the model, or can never show enough of it."""
+        if layout not in self._inputs_of:
+            arch = self._manifest.architecture
+            inputs = ModelInputs(
+                layout, self._layout, joints=arch.num_joints, channels=arch.in_channels, bones=self._layout.bones
+            )
+            inputs.check_reach(self._enough)
+            self._inputs_of[layout] = inputs
 
     def feed(self, observation: Observation) -> list[Prediction]:
         """Take a frame and return the predictions that it made due.
@@ -179,6 +202,7 @@ class Recognizer:
         longest = self._manifest.window.max_gap
         due = self._ended([key for key, window in self._windows.items() if frame.time - window.last_seen > longest])
         if not frame.persons:
+            self._missed(frame.time, ())
             return due
         seen = self._seen(frame)
         jumped = self._identities.jumped(frame.time, seen)
@@ -189,6 +213,7 @@ class Recognizer:
                     f"person {min(jumped)} jumped at {frame.time:.1f} s: ids must follow a person. A window begins anew"
                 )
             self.jumps += len(jumped)
+        self._missed(frame.time, seen)
         for key, keypoints in seen.items():
             window = self._windows.get(key)
             if window is None:
@@ -201,17 +226,19 @@ class Recognizer:
     def _seen(self, frame: Frame) -> dict[int, FloatArray]:
         """Keypoints ``(V, C)`` in the model's layout by id; a person of whom nothing is seen is not there."""
         self.check_layout(frame.layout)
-        channels = self._manifest.architecture.in_channels
+        inputs = self._inputs_of[frame.layout]
         seen = {}
         for person in frame.persons:
-            if person.keypoints.shape[1] < channels:
-                raise LayoutError(
-                    f"the stream has {person.keypoints.shape[1]} coordinates per joint, and the model needs {channels}"
-                )
-            keypoints, _ = self._mappings[frame.layout].apply(person.keypoints[:, :channels], person.scores)
+            keypoints, _ = inputs.seen(person.keypoints, person.scores, "the stream")
             if np.isfinite(keypoints).all(axis=-1).any():
                 seen[person.id] = keypoints
         return seen
+
+    def _missed(self, now: float, seen: Container[int]) -> None:
+        """Tell the windows of those who are not in a frame."""
+        for key, window in self._windows.items():
+            if key not in seen:
+                window.miss(now)
 
     def _ended(self, keys: list[int]) -> list[tuple[int, PersonWindow]]:
         """Forget persons; returns those who were there for less than a window, and long enough for a prediction."""
@@ -225,18 +252,19 @@ class Recognizer:
     def _predict(
         self, due: list[tuple[int, PersonWindow]], earlier: Mapping[str, float], began: float
     ) -> list[Prediction]:
-        cuts = [(person, window.last_seen, cut) for person, window in due if (cut := window.cut()) is not None]
+        cuts = [(person, window.last_seen, *window.cut()) for person, window in due]
         if not cuts:
             return []
-        inputs = self._inputs(np.stack([cut for _, _, cut in cuts]))
+        asked = [number for number, (*_, seen) in enumerate(cuts) if seen >= self._enough]
+        inputs = self._inputs(np.stack([cuts[number][2] for number in asked])) if asked else {}
         prepared = time.perf_counter()
-        output = self._backend.run(inputs)
+        answers = dict(zip(asked, self._backend.run(inputs).probabilities, strict=True)) if asked else {}
         done = time.perf_counter()
         latency = {**earlier, "prepare": (prepared - began) * 1e3, "infer": (done - prepared) * 1e3}
         latency["total"] = sum(latency.values())
         return [
-            self._prediction(last_seen, person, probabilities, latency)
-            for (person, last_seen, _), probabilities in zip(cuts, output.probabilities, strict=True)
+            self._prediction(last_seen, person, seen, answers.get(number), latency)
+            for number, (person, last_seen, _, seen) in enumerate(cuts)
         ]
 
     def _inputs(self, windows: FloatArray) -> dict[str, FloatArray]:
@@ -251,9 +279,15 @@ class Recognizer:
         return {"features": np.stack([x for x, _ in pairs]), "index_t": np.stack([t for _, t in pairs])}
 
     def _prediction(
-        self, last_seen: float, person: int, probabilities: FloatArray, latency: Mapping[str, float]
+        self, last_seen: float, person: int, seen: float, probabilities: FloatArray | None, latency: Mapping[str, float]
     ) -> Prediction:
+        if probabilities is None or not np.isfinite(probabilities).all():
+            self.not_enough_seen += probabilities is None
+            self.not_finite += probabilities is not None
+            reason = NOT_ENOUGH_SEEN if probabilities is None else NOT_FINITE
+            nothing = np.full(len(self._labels), np.nan, dtype=np.float32)
+            return Prediction(last_seen, person, None, None, None, (), latency, seen, reason, nothing)
         best = np.argsort(-probabilities, kind="stable")[:TOP]
         top = tuple((self._labels.classes[i], float(probabilities[i])) for i in best)
-        group = self._labels.group_of(int(best[0]))
-        return Prediction(last_seen, person, top[0][0], top[0][1], group, top, latency, probabilities)
+        (label, probability), group = top[0], self._labels.group_of(int(best[0]))
+        return Prediction(last_seen, person, label, probability, group, top, latency, seen, None, probabilities)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmn_edge.model.presets import Window
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.missing import fill_missing
+from mmn_edge.skeleton.missing import fill_missing, share_seen
 from mmn_edge.skeleton.preprocess import resample_indices
 
 __all__ = ["PersonWindow"]
@@ -36,12 +36,13 @@ class PersonWindow:
         self._bones = bones
         self._times: deque[float] = deque(maxlen=MAX_FRAMES)
         self._keypoints: deque[FloatArray] = deque(maxlen=MAX_FRAMES)
+        self._missed: deque[float] = deque(maxlen=MAX_FRAMES)
         self._due = 0.0
         self._predicted = False
 
     @property
     def last_seen(self) -> float:
-        """Time of the newest frame, seconds."""
+        """Time of the newest frame with the person in it, seconds."""
         return self._times[-1]
 
     def push(self, time: float, keypoints: FloatArray) -> bool:
@@ -49,6 +50,11 @@ class PersonWindow:
         if self._times and time - self.last_seen > self._window.max_gap:
             self._times.clear()
             self._keypoints.clear()
+            self._missed.clear()
+        for missed in self._missed:
+            self._times.append(missed)
+            self._keypoints.append(np.full_like(keypoints, np.nan))
+        self._missed.clear()
         if not self._times:
             self._due = time + self._window.seconds
             self._predicted = False
@@ -63,18 +69,21 @@ class PersonWindow:
         self._predicted = True
         return True
 
+    def miss(self, time: float) -> None:
+        """Tell of a frame without the person; it counts once the person is back, as one in which nothing was seen."""
+        self._missed.append(time)
+
     def unfinished(self) -> bool:
         """True if the person left, or the stream ended, before the first prediction was due."""
         return not self._predicted
 
     def instants(self) -> int:
-        """Distinct moments in the window."""
-        return len(set(self._times))
+        """Distinct moments in the window at which the person was there."""
+        pairs = zip(self._times, self._keypoints, strict=True)
+        return len({time for time, keypoints in pairs if np.isfinite(keypoints).any()})
 
-    def cut(self) -> FloatArray | None:
-        """The window as ``(T, V, C)``, finite; None if no joint was seen in it."""
+    def cut(self) -> tuple[FloatArray, float]:
+        """The window as ``(T, V, C)``, finite, and the share of its joints that was seen, 0 to 1."""
         keypoints = np.stack(self._keypoints)
-        if not np.isfinite(keypoints).any():
-            return None
-        filled = fill_missing(keypoints, self._bones)
-        return filled[resample_indices(np.array(self._times), self._window.frames)]
+        picked = resample_indices(np.array(self._times), self._window.frames)
+        return fill_missing(keypoints, self._bones)[picked], share_seen(keypoints[picked])

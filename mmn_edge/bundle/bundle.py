@@ -22,12 +22,12 @@ from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
 from mmn_edge.model.task import CLASSIFY, TASKS
+from mmn_edge.skeleton.missing import ENOUGH_SEEN
 from mmn_edge.skeleton.preprocess import Preprocessing
 from mmn_edge.system.files import atomic_folder, sha256
 from mmn_edge.system.tensorrt import FLAVOURS
 
 __all__ = [
-    "ENOUGH_SEEN",
     "MANIFEST",
     "PRECISIONS",
     "SCHEMA_VERSION",
@@ -44,9 +44,6 @@ __all__ = [
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
 MANIFEST = "manifest.json"
-
-ENOUGH_SEEN = 0.2
-"""Share of a window's joints that must have been seen for an answer, where a bundle says nothing else."""
 
 MAX_DEPTH = 8
 """Of values within values in a decoder's parameters."""

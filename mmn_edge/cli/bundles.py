@@ -17,6 +17,7 @@ from mmn_edge.cli.options import backend_option, numbers, precision_option
 from mmn_edge.errors import UsageError
 from mmn_edge.model import presets
 from mmn_edge.model.architecture import parse_options
+from mmn_edge.skeleton.missing import ENOUGH_SEEN
 from mmn_edge.skeleton.preprocess import STREAMS
 from mmn_edge.system.extras import require
 
@@ -77,6 +78,12 @@ MOST_OPERATORS = 6
 @click.option("--window", type=float, metavar="SECONDS", help="Length of the live window.")
 @click.option("--stride", type=float, metavar="SECONDS", help="Time between live windows.")
 @click.option(
+    "--enough-seen",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help=f"Share of a window's joints that must have been seen for an answer.  [default: {ENOUGH_SEEN}]",
+)
+@click.option(
     "--precision",
     metavar="LIST",
     help="Models to write, of fp32,fp16,int8,int8-fp16 (half precision around int8, for TensorRT); auto writes all and "
@@ -106,6 +113,7 @@ def convert(
     model_options: tuple[str, ...],
     window: float | None,
     stride: float | None,
+    enough_seen: float | None,
     precision: str | None,
     calibration: Path | None,
     split: str | None,
@@ -149,7 +157,7 @@ def convert(
     if auto and clips is None:
         raise UsageError("--precision auto judges precisions by clips: give labelled ones with --data or --calibration")
     if checkpoint.is_dir() and (auto or engine is not None):
-        for_checkpoints: list[object] = [output, preset, weights, temperature, window, stride, calibration]
+        for_checkpoints: list[object] = [output, preset, weights, temperature, window, stride, enough_seen, calibration]
         for_checkpoints += [*checkpoints[1:], *streams, *model_options]
         for_checkpoints += [] if auto else [split, data]
         if input_kind != "keypoints" or any(value is not None for value in for_checkpoints):
@@ -183,6 +191,7 @@ def convert(
             options=options,
             window_seconds=window,
             window_stride=stride,
+            enough_seen=enough_seen,
             data=data,
             precisions=[AUTO] if auto else precisions,
             calibration=calibration,

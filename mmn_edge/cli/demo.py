@@ -146,7 +146,7 @@ def _follow(process: subprocess.Popen[str], log: Path) -> Iterator[dict[str, Any
             file.write(line)
             prediction = json.loads(line)
             label = prediction["label"]
-            if label != shown and (label == REST or prediction["probability"] >= MIN_PROBABILITY):
+            if label not in (shown, None) and (label == REST or prediction["probability"] >= MIN_PROBABILITY):
                 shown = label
                 text = f"  {prediction['time']:6.2f} s  {shown:28} {prediction['probability']:6.1%}"
                 click.secho(text, dim=shown == REST, bold=shown != REST)
@@ -163,7 +163,7 @@ def recognised(predictions: Sequence[dict[str, Any]]) -> list[Segment]:
 
     runs: list[tuple[float, float, str, int]] = []
     for prediction in predictions:
-        if prediction["label"] == REST or prediction["probability"] < MIN_PROBABILITY:
+        if prediction["label"] in (REST, None) or prediction["probability"] < MIN_PROBABILITY:
             continue
         now, label = prediction["time"], prediction["label"]
         if runs and runs[-1][2] == label and now - runs[-1][1] <= MERGE_SECONDS:

@@ -12,7 +12,15 @@ from mmn_edge.bundle.bundle import MANIFEST, PRECISIONS, bundle_files
 from mmn_edge.errors import UsageError
 from mmn_edge.system.contents import contents
 
-__all__ = ["OutputFile", "backend_option", "find_bundle", "model_option", "numbers", "precision_option"]
+__all__ = [
+    "OutputFile",
+    "backend_option",
+    "enough_seen_option",
+    "find_bundle",
+    "model_option",
+    "numbers",
+    "precision_option",
+]
 
 
 class OutputFile(click.Path):
@@ -77,6 +85,12 @@ precision_option = click.option(
     "or fp32]",
 )
 
+enough_seen_option = click.option(
+    "--enough-seen",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Share of a window's joints, 0 to 1, that must have been seen for an answer.  [default: the bundle's]",
+)
 
 NO_BUNDLES = {
     "checkpoint": "make one of it with mmn-edge convert",

@@ -16,8 +16,15 @@ import click
 
 from mmn_edge.cli import terminal
 from mmn_edge.cli.event_output import SUFFIXES, decoder_options, decoder_parameters, emit_option, open_sinks
-from mmn_edge.cli.options import OutputFile, backend_option, find_bundle, model_option, precision_option
-from mmn_edge.errors import DataError, SourceError, UsageError
+from mmn_edge.cli.options import (
+    OutputFile,
+    backend_option,
+    enough_seen_option,
+    find_bundle,
+    model_option,
+    precision_option,
+)
+from mmn_edge.errors import BundleError, DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from mmn_edge.events.decoder import Event
@@ -98,6 +105,7 @@ mirror_option = click.option(
 )
 @rotate_option
 @mirror_option
+@enough_seen_option
 @backend_option
 @precision_option
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of ONNX Runtime on the CPU.")
@@ -114,6 +122,7 @@ def run(
     duration: float | None,
     rotate: str,
     mirror: bool,
+    enough_seen: float | None,
     backend: str | None,
     precision: str | None,
     threads: int | None,
@@ -136,7 +145,7 @@ def run(
     with ExitStack() as stack:
         loaded = stack.enter_context(ready)
         live = name == "-" or name.startswith("camera:")
-        recognizer = Recognizer(bundle, loaded, live=live, on_note=_note)
+        recognizer = Recognizer(bundle, loaded, live=live, on_note=_note, enough_seen=enough_seen)
         if stream.layout is not None:
             recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened
         opened = stack.enter_context(stream)
@@ -183,6 +192,11 @@ def run(
         raise failure
     if summary.interrupted:
         raise KeyboardInterrupt
+    if 0 < summary.predictions == recognizer.not_finite:
+        raise BundleError(
+            f"{bundle.path} gave no finite number for any window ({loaded.precision} on {loaded.name}): try another "
+            "--precision, or train or convert it again"
+        )
 
 
 @click.command(
@@ -312,6 +326,10 @@ class _Summary:
         if recognizer.brief:
             too_brief = f", {recognizer.too_brief} of them too briefly to predict" if recognizer.too_brief else ""
             lines.append(f"seen for less than a window of {window.seconds:g} s: {recognizer.brief} persons{too_brief}")
+        if recognizer.not_enough_seen:
+            lines.append(f"not enough seen for an answer: {recognizer.not_enough_seen} predictions (--enough-seen)")
+        if recognizer.not_finite:
+            lines.append(f"the model gave no finite number: {recognizer.not_finite} predictions")
         if recognizer.jumps:
             lines.append(f"bodies that jumped, so that a window began anew: {recognizer.jumps}")
         if not self.predictions:

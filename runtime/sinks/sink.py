@@ -148,6 +148,9 @@ class TableSink:
             table.add_column("group", no_wrap=True, width=group)
         table.add_column("prob." if not bar else "probability", no_wrap=True, width=6 + (bar and bar + 1))
         for identity, prediction in sorted(latest.items()):
+            if prediction.label is None:
+                cells = [str(identity), f"{prediction.reason} ({prediction.seen:.0%} of the joints)"]
+                table.add_row(*cells, *([""] if group else []), "", style="dim", end_section=True)
             for rank, (name, probability) in enumerate(prediction.top):
                 cells = [str(identity) if rank == 0 else "", name]
                 if group:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from mmn_edge.bundle.bundle import (
-    ENOUGH_SEEN,
     MANIFEST,
     Bundle,
     Manifest,
@@ -28,6 +27,7 @@ from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.missing import ENOUGH_SEEN
 from mmn_edge.skeleton.preprocess import Preprocessing
 
 Values = dict[str, Any]

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -116,8 +117,8 @@ def merged(*streams: list[Observation]) -> list[Observation]:
     return [Observation(Frame(time, "ma52", persons)) for time, persons in frames.items()]
 
 
-def told(predictions: Iterable[Prediction], person: int) -> list[tuple[float, str, float]]:
-    return [(p.time, p.label, round(p.probability, 4)) for p in predictions if p.person == person]
+def told(predictions: Iterable[Prediction], person: int) -> list[tuple[float, str | None, float]]:
+    return [(p.time, p.label, round(p.probability or 0, 4)) for p in predictions if p.person == person]
 
 
 def test_a_visitor_gets_the_same_one_prediction_whoever_else_is_there(spy: tuple[Bundle, Spy]) -> None:
@@ -257,3 +258,79 @@ def test_bundles_that_cannot_be_fed_from_a_stream(spy: tuple[Bundle, Spy]) -> No
     renamed = Bundle(bundle.path, replace(manifest, joints=("x", *manifest.joints[1:])))
     with pytest.raises(BundleError, match="other joints"):
         Recognizer(renamed, backend)  # type: ignore[arg-type]
+
+
+def with_only(observations: list[Observation], joints: int) -> list[Observation]:
+    """The same stream, in which all but the first joints have the score of a guess, at a place of their own."""
+    kept = []
+    for observation in observations:
+        (person,) = observation.frame.persons
+        keypoints, scores = person.keypoints.copy(), person.scores.copy()
+        keypoints[joints:], scores[joints:] = 5000.0, 0.19
+        hidden = replace(person, keypoints=keypoints, scores=scores)
+        kept.append(Observation(replace(observation.frame, persons=(hidden,))))
+    return kept
+
+
+def test_every_prediction_says_what_share_was_seen(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    observations = clip_observations()
+    (prediction,) = Recognizer(bundle, backend).run(observations)  # type: ignore[arg-type]
+    scores = np.stack([o.frame.persons[0].scores for o in observations])
+    assert prediction.seen == pytest.approx((scores >= 0.2).mean(), abs=0.01)
+    assert prediction.to_dict()["seen"] == round(prediction.seen, 3)
+    assert "reason" not in prediction.to_dict()
+
+
+def test_too_little_to_see_gets_no_answer_and_the_model_is_not_asked(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    recognizer = Recognizer(bundle, backend)  # type: ignore[arg-type]
+    (prediction,) = recognizer.run(with_only(clip_observations(), 1))
+    assert (prediction.label, prediction.probability, prediction.group, prediction.top) == (None, None, None, ())
+    assert prediction.reason == "not enough seen"
+    assert prediction.seen == pytest.approx(1 / 44, abs=0.005)
+    assert (backend.fed, recognizer.not_enough_seen) == ([], 1)
+    line = json.loads(json.dumps(prediction.to_dict(), allow_nan=False))
+    assert line["label"] is line["probability"] is None
+    assert (line["top5"], line["reason"]) == ([], "not enough seen")
+    (asked,) = Recognizer(bundle, backend, enough_seen=0.01).run(  # type: ignore[arg-type]
+        with_only(clip_observations(), 1)
+    )
+    assert asked.label is not None
+    strict = replace(bundle, manifest=replace(bundle.manifest, enough_seen=1.0))
+    (refused,) = Recognizer(strict, backend).run(clip_observations())  # type: ignore[arg-type]
+    assert refused.reason == "not enough seen"
+
+
+def test_one_who_is_hardly_seen_does_not_silence_another(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    hidden, plain = with_only(clip_observations(person=1), 2), clip_observations(person=7)
+    first, second = Recognizer(bundle, backend).run(merged(hidden, moved(plain, start=0, person=7, by=3e3)))  # type: ignore[arg-type]
+    assert (first.person, first.reason) == (1, "not enough seen")
+    assert (second.person, second.reason) == (7, None)
+    assert [len(fed["keypoints"]) for fed in backend.fed] == [1]
+
+
+def test_a_layout_that_can_never_show_enough_is_an_error_at_the_start(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    Recognizer(bundle, backend).check_layout("coco17")  # type: ignore[arg-type]
+    with pytest.raises(LayoutError, match="coco17 shows at most 50 % of the joints of ma52, and the model"):
+        Recognizer(bundle, backend, enough_seen=0.6).check_layout("coco17")  # type: ignore[arg-type]
+
+
+class NaNBackend(Spy):
+    """A backend whose model overflows."""
+
+    def run(self, inputs: Mapping[str, FloatArray]) -> Output:
+        output = super().run(inputs)
+        return Output(output.logits * np.float32(np.nan), output.probabilities * np.float32(np.nan))
+
+
+def test_a_model_that_gives_nan_gives_no_label(spy: tuple[Bundle, Spy]) -> None:
+    bundle, backend = spy
+    recognizer = Recognizer(bundle, NaNBackend(backend))  # type: ignore[arg-type]
+    (prediction,) = recognizer.run(clip_observations())
+    assert (prediction.label, prediction.probability, prediction.top) == (None, None, ())
+    assert prediction.reason == "the model gave no finite number"
+    assert recognizer.not_finite == 1
+    json.dumps(prediction.to_dict(), allow_nan=False)

@@ -34,8 +34,7 @@ def test_a_constant_rate_gives_the_window_that_a_data_set_would(fps: int) -> Non
     for t in times:
         if window.push(t, frame(t)):
             inside = [s for s in times if t - 2.0 - 1e-6 <= s <= t]
-            cut = window.cut()
-            assert cut is not None
+            cut, _ = window.cut()
             expected = np.array(inside, np.float32)[uniform_indices(len(inside), 64)]
             np.testing.assert_array_equal(cut[:, 0, 0], expected)
 
@@ -45,8 +44,7 @@ def test_a_gap_begins_anew() -> None:
     early = [k / 10 for k in range(15)]
     late = [3.0 + k / 10 for k in range(21)]
     assert due_times(window, early + late) == pytest.approx([5.0])
-    cut = window.cut()
-    assert cut is not None
+    cut, _ = window.cut()
     assert cut.min() == pytest.approx(3.0)
 
 
@@ -55,18 +53,38 @@ def test_a_short_interruption_does_not() -> None:
     assert due_times(window, [0.0, 0.5, 1.4, 2.0]) == [2.0]
 
 
-def test_missing_joints_are_filled_and_an_unseen_person_gives_nothing() -> None:
+def test_missing_joints_are_filled_and_the_share_seen_is_told() -> None:
     window = PersonWindow(Window(64, 1.0, 0.5), BONES)
     for k in range(11):
         points = frame(k)
         points[1 if k % 2 else 2] = np.nan
         window.push(k / 10, points)
-    cut = window.cut()
-    assert cut is not None
+    cut, seen = window.cut()
     assert np.isfinite(cut).all()
-    blind = PersonWindow(Window(64, 1.0, 0.5), BONES)
-    blind.push(0.0, np.full((3, 2), np.nan, np.float32))
-    assert blind.cut() is None
+    assert seen == pytest.approx(2 / 3)
+
+
+def test_frames_without_the_person_count_as_unseen_once_it_is_back() -> None:
+    window = PersonWindow(Window(20, 2.0, 0.5), BONES)
+    for k in range(21):
+        if 5 <= k < 10:
+            window.miss(k / 10)
+        else:
+            window.push(k / 10, frame(k))
+    assert window.last_seen == 2.0
+    assert window.instants() == 16
+    cut, seen = window.cut()
+    assert seen == pytest.approx(15 / 20)
+    assert np.diff(cut[:, 0, 0]) == pytest.approx([1] * 18 + [2])  # carried over the gap, as in a data set's clip
+
+
+def test_absences_before_a_new_beginning_are_forgotten() -> None:
+    window = PersonWindow(Window(20, 1.0, 0.5), BONES)
+    window.push(0.0, frame(0))
+    for k in range(1, 10):
+        window.miss(k / 10)
+    window.push(1.0, frame(1))  # more than half a window later
+    assert window.cut()[1] == 1
 
 
 def test_unfinished_until_the_first_prediction() -> None:

@@ -13,6 +13,7 @@ from mmn_edge.skeleton import layouts
 LABELS = Path(__file__).resolve().parents[3] / "shared" / "labels"
 COUNTS = {
     "coco-wholebody133": 133,
+    "coco17": 17,
     "halpe136": 136,
     "imigue": 22,
     "jhmdb": 15,

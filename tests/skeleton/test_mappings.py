@@ -12,10 +12,11 @@ from mmn_edge.errors import LayoutError
 from mmn_edge.skeleton import layouts, mappings
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.mappings import MappedJoint, Mapping
-from mmn_edge.skeleton.missing import MIN_SCORE
+from mmn_edge.skeleton.missing import ENOUGH_SEEN, MIN_SCORE, share_seen
 
 LABELS = Path(__file__).resolve().parents[3] / "shared" / "labels"
-SOURCES = ("coco-wholebody133", "halpe136", "mediapipe-holistic", "openpose")
+WHOLE_BODY = ("coco-wholebody133", "halpe136", "mediapipe-holistic", "openpose")
+SOURCES = ("coco-wholebody133", "coco17", "halpe136", "mediapipe-holistic", "openpose")
 TARGETS = ("imigue", "jhmdb", "ma52")
 # Where the parts of a compound layout begin, in the notation of the published joint lists.
 OFFSETS = {
@@ -40,18 +41,30 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), mappings.names())
-def test_every_joint_can_be_made_when_all_are_seen(source: str, target: str) -> None:
+def test_every_joint_that_is_not_missing_can_be_made_when_all_are_seen(source: str, target: str) -> None:
     mapping = mappings.get(source, target)
     assert tuple(joint.name for joint in mapping.joints) == layouts.get(target).joints
+    missing = np.array([joint.status == "missing" for joint in mapping.joints])
+    assert missing.any() == (source == "coco17" and target != "jhmdb")
+    assert mapping.reach == pytest.approx(1 - missing.mean())
     for joint in mapping.joints:
-        assert joint.alternatives
+        assert bool(joint.alternatives) == (joint.status != "missing")
         assert all(sum(combination.values()) == pytest.approx(1) for combination in joint.alternatives)
         if joint.status == "exact":
             assert list(joint.alternatives[0].values()) == [1]
     keypoints, scores = mapping.apply(*person(source))
     assert keypoints.dtype == scores.dtype == np.float32
-    assert np.isfinite(keypoints).all()
-    assert (scores > 0).all()
+    assert (np.isfinite(keypoints).all(axis=-1) == ~missing).all()
+    assert ((scores > 0) == ~missing).all()
+
+
+def test_coco17_shows_half_of_ma52_and_enough_of_it() -> None:
+    assert mappings.get("coco17", "ma52").reach == 22 / 44
+    assert mappings.get("coco17", "imigue").reach == 12 / 22
+    keypoints, scores = person("coco17")
+    hide(scores, "coco17", *(f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "ankle")))
+    hide(scores, "coco17", "left_elbow", "left_wrist")  # a person at a desk, one arm out of the image
+    assert share_seen(mappings.get("coco17", "ma52").apply(keypoints, scores)[0]) > ENOUGH_SEEN
 
 
 @pytest.mark.parametrize(("source", "target"), mappings.names())
@@ -60,12 +73,12 @@ def test_canonical_poses_agree(source: str, target: str) -> None:
     keypoints = np.array(layouts.get(source).pose, dtype=np.float32)
     mapped, _ = mappings.get(source, target).apply(keypoints, np.ones(len(keypoints)))
     # Within a few hundredths of the picture: the poses are drawn, not measured; the head top is extrapolated.
-    apart = np.abs(mapped - np.array(layouts.get(target).pose)).max(axis=-1)
+    apart = np.abs(np.nan_to_num(mapped - np.array(layouts.get(target).pose))).max(axis=-1)
     assert {layouts.get(target).joints[joint] for joint in np.flatnonzero(apart > 0.045)} <= {"head"}
 
 
 @pytest.mark.parametrize("target", [("ma52", "ma52_joints44.json"), ("imigue", "imigue_joints22.json")])
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", WHOLE_BODY)
 def test_first_choice_is_the_published_correspondence(source: str, target: tuple[str, str]) -> None:
     path = LABELS / target[1]
     if not path.exists():

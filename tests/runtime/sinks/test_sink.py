@@ -42,6 +42,7 @@ def test_json_lines() -> None:
         "probability": 0.75,
         "group": "head",
         "top5": [{"label": "nodding", "probability": 0.75}, {"label": "rest", "probability": 0.25}],
+        "seen": 1.0,
         "latency_ms": {"prepare": 0.5, "infer": 2.0, "total": 2.5},
     }
     assert second["person"] == 1
@@ -58,6 +59,16 @@ def test_the_table_shows_persons_and_forgets_those_who_left(capsys: pytest.Captu
     assert "75.0%" in shown
     assert "infer 2.0, total 2.5 ms" in shown
     assert "waving" not in shown.split("micro-actions at 4.5 s")[-1]
+
+
+def test_a_person_of_whom_too_little_is_seen_is_in_the_table_without_an_answer() -> None:
+    sink = TableSink(terminal())
+    sink.write(Prediction(1.0, 3, None, None, None, (), {"prepare": 0.5}, 0.12, "not enough seen"))
+    sink.write(prediction(1.0))
+    for width in (40, 80, 120):
+        shown = " ".join(drawn(sink, width).replace("│", " ").split())
+        assert "not enough seen (12% of" in shown
+        assert "nodding" in shown
 
 
 def test_the_table_clears_when_everybody_has_left(capsys: pytest.CaptureFixture[str]) -> None:
