@@ -26,7 +26,7 @@ __all__ = ["quantize"]
 
 SHOWN = 12
 
-REPORT = ("sensitivity.json", "sensitivity.md", "sensitivity.svg")
+REPORT = ("sensitivity.json", "sensitivity.md", "sensitivity.html", "sensitivity.svg")
 SCHEMA = "mmn-edge sensitivity report 1"
 
 
@@ -215,7 +215,7 @@ def _measure(network: MMN, batches: Batches, budget: Budget | None) -> tuple[Sen
 
 
 def _print(found: Sensitivity, choice: Choice | None) -> None:
-    from mmn_edge.cli.sensitivity_report import rows
+    from mmn_edge.train.sensitivity_report import rows
 
     effects = (found.everything, *found.ranking()[:SHOWN])
     tables = [(f"int8 for these layers alone ({found.clips} clips, fp32 top-1 {found.accuracy:.2%})", effects)]
@@ -230,23 +230,25 @@ def _print(found: Sensitivity, choice: Choice | None) -> None:
 
 
 def _write_report(folder: Path, found: Sensitivity, choice: Choice | None, *, title: str) -> None:
-    from mmn_edge.cli.sensitivity_report import markdown, svg
     from mmn_edge.system.files import atomic_file
+    from mmn_edge.train.sensitivity_report import page, svg
 
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "sensitivity": found.to_dict(),
         "choice": choice.to_dict() if choice else None,
     }
+    built = page(found, choice, title=title)
     texts = (
         json.dumps(content, indent=1) + "\n",
-        markdown(found, choice, title=title),
+        built.markdown(),
+        built.html(),
         svg(found, choice, title=title),
     )
     for name, text in zip(REPORT, texts, strict=True):
         with atomic_file(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
-    click.echo(f"wrote {folder}: sensitivity.json, .md, .svg")
+    click.echo(f"wrote {folder}: sensitivity.json, .md, .html, .svg")
 
 
 def _describe(network: MMN, identity: Identity) -> dict[str, Any]:

@@ -1,17 +1,17 @@
-"""The sensitivity of layers to int8 as a table of text, Markdown and a bar chart."""
+"""The sensitivity of layers to int8 as a page with a bar chart."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from mmn_edge.reports.page import Page, Paragraph, Picture, Table
 from mmn_edge.reports.svg import COLOURS, GREY, picture
+from mmn_edge.train.sensitivity import Choice, Effect, Sensitivity
 
-if TYPE_CHECKING:
-    from mmn_edge.train.sensitivity import Choice, Effect, Sensitivity
+__all__ = ["PICTURE", "page", "rows", "svg"]
 
-__all__ = ["markdown", "rows", "svg"]
+PICTURE = "sensitivity.svg"
 
 Row = tuple[str, int, float, float, float]
 """Name, layers, points of top-1 lost, agreement with floating point, logit error."""
@@ -34,31 +34,30 @@ def rows(sensitivity: Sensitivity, effects: tuple[Effect, ...]) -> list[Row]:
     ]
 
 
-def markdown(sensitivity: Sensitivity, choice: Choice | None, *, title: str) -> str:
-    """The whole report."""
-    lines = [
-        f"# {title}",
-        "",
-        f"{sensitivity.clips} clips, top-1 in floating point {sensitivity.accuracy:.2%}. Each line: int8 for these "
-        "layers alone. The logit error is the root mean square of the logits' change, as a part of their standard "
-        "deviation.",
-        "",
-        *_table(rows(sensitivity, (sensitivity.everything, *sensitivity.groups))),
-    ]
+def page(sensitivity: Sensitivity, choice: Choice | None, *, title: str) -> Page:
+    """The whole report, its picture as ``sensitivity.svg``."""
+    built = Page(title)
+    built.add(
+        Paragraph(
+            f"{sensitivity.clips} clips, top-1 in floating point {sensitivity.accuracy:.2%}. Each line: int8 for these "
+            "layers alone. The logit error is the root mean square of the logits' change, as a part of their standard "
+            "deviation."
+        ),
+        Picture(svg(sensitivity, choice, title=title), PICTURE, "logit error of each group of layers"),
+        _table(rows(sensitivity, (sensitivity.everything, *sensitivity.groups))),
+    )
     if sensitivity.layers:
-        lines += ["", "## Single layers of the worst groups", "", *_table(rows(sensitivity, sensitivity.layers))]
+        built.section("Single layers of the worst groups", _table(rows(sensitivity, sensitivity.layers)))
     if choice is not None:
-        lines += [
-            "",
-            "## Mixed precision",
-            "",
-            "The worst layers are kept in floating point, one entry after another, until the budget is met.",
-            "",
-            *_table(rows(sensitivity, choice.steps)),
-            "",
-            f"Kept: {', '.join(choice.kept) or 'none'}." + ("" if choice.met else " The budget was not met."),
-        ]
-    return "\n".join(lines) + "\n"
+        built.section(
+            "Mixed precision",
+            Paragraph("The worst layers are kept in floating point, one entry after another, until the budget is met."),
+            _table(rows(sensitivity, choice.steps)),
+            Paragraph(
+                f"Kept: {', '.join(choice.kept) or 'none'}." + ("" if choice.met else " The budget was not met.")
+            ),
+        )
+    return built
 
 
 def svg(sensitivity: Sensitivity, choice: Choice | None, *, title: str) -> str:
@@ -113,12 +112,11 @@ def _points(lost: float) -> str:
     return f"{-lost:+.1f}" if abs(lost) >= 0.05 else "0.0"
 
 
-def _table(entries: list[Row]) -> list[str]:
-    return [
-        "| int8 | layers | top-1 | agreement | logit error |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {name} | {count} | {_points(lost)} | {agreement:.1%} | {error:.2%} |"
+def _table(entries: list[Row]) -> Table:
+    return Table(
+        ["int8", "layers", "top-1", "agreement", "logit error"],
+        [
+            [name, str(count), _points(lost), f"{agreement:.1%}", f"{error:.2%}"]
             for name, count, lost, agreement, error in entries
-        ),
-    ]
+        ],
+    )
