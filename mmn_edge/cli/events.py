@@ -168,6 +168,92 @@ def score(
 
 
 @events.command()
+@click.argument("sets", nargs=-1, required=True, metavar="[TRUTH] PREDICTED", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A picture (.svg, .png, .pdf), or a folder for one of each recording.",
+)
+@click.option("--recording", metavar="NAME", help="Draw only this one.")
+@click.option("--format", "kind", type=click.Choice(["svg", "png", "pdf"]), default="svg", help="In a folder.")
+@click.option("--from", "start", type=click.FloatRange(min=0), metavar="SECONDS", help="Begin here.")
+@click.option("--until", "end", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End here.")
+@click.option(
+    "--strip",
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help="Time in one line of the picture.  [default: all, or 30 s where there is more than 45]",
+)
+@click.option("--width", type=click.IntRange(300, 10_000), default=1000, show_default=True, help="In pixels.")
+@click.option(
+    "--persons", type=click.Choice(["auto", "match", "ignore"]), default="auto", show_default=True, help="As for score."
+)
+@reading_options
+def plot(
+    sets: tuple[Path, ...],
+    output: Path,
+    recording: str | None,
+    kind: str,
+    start: float | None,
+    end: float | None,
+    strip: float | None,
+    width: int,
+    persons: str,
+    labels: str | None,
+    tiers: tuple[str, ...],
+) -> None:
+    """Draw annotations over time: rows by person and body part, the TRUTH above what was PREDICTED.
+
+    Body parts are those of the label set that has all labels, or of --labels; else each class has a row. What was
+    matched at IoU 0.5 has another colour than what was missed or is not true.
+
+    \b
+    Examples:
+      mmn-edge events plot talk.eaf -o talk.svg
+      mmn-edge events plot truth.csv predicted.csv --recording talk -o talk.pdf
+      mmn-edge events plot truth predicted -o pictures --format png
+      mmn-edge events plot truth.csv predicted.csv --recording talk --from 30 --until 45 -o detail.png
+    """
+    from mmn_edge.events.formats import read
+    from mmn_edge.events.picture import draw
+    from mmn_edge.reports.raster import check_pictures, write_picture
+
+    if len(sets) > 2:
+        raise UsageError("plot draws one set of annotations, or the truth and one other")
+    folder = output.is_dir() or not output.suffix
+    check_pictures(f".{kind}" if folder else output.suffix)
+    known = label_set(labels)
+    read_sets = [read(path, labels=known, tiers=tiers) for path in sets]
+    names = sorted({name for one in read_sets for name in one.annotated})
+    if recording is not None:
+        names = [recording]
+    elif not folder and len(names) != 1:
+        raise UsageError(
+            f"{output} shows one recording, and there are {len(names)}: choose one with --recording, or name a folder"
+        )
+    truth = read_sets[0] if len(read_sets) == 2 else None
+    for name in names:
+        svg = draw(
+            read_sets[-1],
+            name,
+            truth=truth,
+            labels=known,
+            persons=persons,
+            start=start,
+            end=end,
+            strip=strip,
+            width=width,
+        )
+        path = output / f"{name}.{kind}" if folder else output
+        if folder and Path(name).name != name:
+            raise UsageError(f"recording {name!r} cannot be the name of a file")
+        write_picture(path, svg)
+        click.echo(f"wrote {path}", err=True)
+
+
+@events.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The new recordings.csv."

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mmn_edge.events.interval import Interval
 from mmn_edge.events.pairing import Pairing, Unit
 
-__all__ = ["FRAME_RATE", "OPERATING", "THRESHOLDS", "Tally", "intersection_over_union", "tally"]
+__all__ = ["FRAME_RATE", "OPERATING", "THRESHOLDS", "Tally", "intersection_over_union", "matched", "tally"]
 
 THRESHOLDS = tuple(step / 10 for step in range(1, 10))
 OPERATING = THRESHOLDS.index(0.5)
@@ -109,6 +109,17 @@ def tally(pairing: Pairing) -> tuple[list[Tally], Indices]:
         for name, (truth, predicted) in _by_label(unit).items():
             by_class[name].append((place[unit.recording], truth, predicted))
     return [_tally(name, parts, pairing) for name, parts in by_class.items()], frames
+
+
+def matched(pairing: Pairing) -> list[tuple[Interval, Interval]]:
+    """Predicted events with the true ones that they are matched with at IoU 0.5."""
+    pairs = []
+    for unit in pairing.units:
+        for truth, predicted in _by_label(unit).values():
+            order = sorted(predicted, key=_rank)
+            taken = _matches(intersection_over_union(order, truth))[OPERATING]
+            pairs += [(order[n], truth[target]) for n, target in enumerate(taken.tolist()) if target >= 0]
+    return pairs
 
 
 def _by_label(unit: Unit) -> dict[str, tuple[list[Interval], list[Interval]]]:

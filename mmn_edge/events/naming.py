@@ -74,10 +74,13 @@ def fit_labels(annotations: AnnotationSet, labels: Labels, *, origin: object) ->
 
 
 def find_labels(names: Iterable[str]) -> Labels | None:
-    """The one label set that comes with mmn-edge and holds all of these classes, exactly; None where none does."""
+    """A label set that comes with mmn-edge and holds all of these classes, exactly; None where none does.
+
+    Of several the one with the most groups.
+    """
     wanted = set(names)
     fitting = [found for name in label_sets.names() if wanted <= set((found := label_sets.get(name)).classes)]
-    return fitting[0] if wanted and len(fitting) == 1 else None
+    return max(fitting, key=lambda found: len(found.groups), default=None) if wanted else None
 
 
 def some(names: Iterable[str]) -> str:

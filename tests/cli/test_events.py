@@ -162,3 +162,21 @@ def test_recordings_of_videos(tmp_path: Path) -> None:
     assert hello.fps == 10
     assert hello.duration_s is not None
     assert 1 < hello.duration_s < 20
+
+
+def test_plot_draws_one_or_all(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predicted = table(tmp_path / "p" / "p.csv", "talk,0,1,2.5,nodding,0.9,", "walk,1,0.5,3,nodding,0.8,")
+    assert run("plot", truth.parent, predicted, "-o", tmp_path / "pictures") == 0
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == ["quiet.svg", "talk.svg", "walk.svg"]
+    assert run("plot", truth.parent, predicted, "--recording", "talk", "-o", tmp_path / "talk.svg") == 0
+    assert (tmp_path / "talk.svg").read_text() == (tmp_path / "pictures" / "talk.svg").read_text()
+    capsys.readouterr()
+    for arguments, code, message in (
+        (["-o", tmp_path / "all.svg"], 2, "shows one recording, and there are 3: choose one with --recording"),
+        (["-o", tmp_path / "all.gif"], 2, "a picture ends in .svg, .png, .pdf"),
+        (["-o", tmp_path / "x.svg", "--recording", "none"], 3, "recording 'none' is not annotated"),
+        ([predicted, "-o", tmp_path / "x"], 2, "plot draws one set of annotations, or the truth and one other"),
+    ):
+        assert run("plot", truth.parent, predicted, *arguments) == code
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "x.svg").exists()
