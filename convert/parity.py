@@ -1,4 +1,4 @@
-"""Proof that a conversion lost nothing: the exported graph against PyTorch, on windows of moving skeletons."""
+"""Proof that a conversion lost nothing: the ONNX graph against PyTorch, on windows of moving skeletons."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ linear layers, three
 quarters of the arithmetic, then need no transposition. Inside a block, up to the aggregation, they are channels-first
 maps ``(N, C, T, V)``: convolutions along time, products along joints and statistics over both are cheapest there.
 
-Modules have the names of the layers that they stand for, so that nodes of the exported graph do too.
+Modules have the names of the layers that they stand for, so that nodes of the ONNX graph do too.
 """
 
 from __future__ import annotations

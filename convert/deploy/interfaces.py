@@ -1,4 +1,4 @@
-"""What is exported: MMN behind one of its two interfaces, as a torch module with tensors in and tensors out.
+"""What is converted: MMN behind one of its two interfaces, as a torch module with tensors in and tensors out.
 
 Each takes networks as they were trained, or in their deploy form; what they compute is the same. ``temperature``
 divides the logits before the softmax (Guo et al., ICML 2017), or before the sigmoids of the task ``detect``; the

@@ -1,6 +1,6 @@
 """A float32 graph in half precision, with islands of float32 where half precision has not enough range or steps.
 
-Derived from the exported graph, node by node: the same nodes under the same names, in other types, with casts between.
+Derived from the float32 graph, node by node: the same nodes under the same names, in other types, with casts between.
 Float32 stay: preprocessing and positional term with their sum, layer norms, the statistics over frames and joints, and
 what follows the logits. Everything else, the projection included, has half-precision weights and arithmetic.
 """
@@ -26,7 +26,7 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a float32 model whose maps are float16; its inputs and outputs stay float32.
 
     Args:
-        model: With types and shapes of every value, as :func:`mmn_edge.convert.graph.exporter.export_onnx` gives them.
+        model: With types and shapes of every value, as :func:`mmn_edge.convert.deploy.onnx_graph.onnx_graph` gives them.
     """
     return _Halving(model).run()
 

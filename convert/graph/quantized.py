@@ -1,8 +1,8 @@
 """A graph in int8: QuantizeLinear and DequantizeLinear around products, weights stored as int8.
 
-Derived from the exported graph, node by node: the same nodes under the same names, and beside each product of a
+Derived from another graph, node by node: the same nodes under the same names, and beside each product of a
 quantized layer the operators that TensorRT's explicit quantization reads. Weights are taken as they stand in the
-graph, where the exporter has folded batch norms into them: one step an output channel scales with its channel.
+graph, where batch norms are folded into them: one step an output channel scales with its channel.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def quantized(model: onnx.ModelProto, layers: Mapping[str, Site]) -> onnx.ModelP
         found = products.get(site, [])
         if len(found) != 1 or found[0].input[1] not in constants:
             raise VerificationError(
-                f"the layer {site} has an int8 range, and the exported graph holds no single product of it with "
+                f"the layer {site} has an int8 range, and the graph holds no single product of it with "
                 "constant weights: keep it in floating point"
             )
         tensors, nodes = _quantize(site, found[0], numpy_helper.to_array(constants[found[0].input[1]]), layer)

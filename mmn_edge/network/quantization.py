@@ -3,7 +3,7 @@
 Symmetric int8: one scale for the input of every quantized layer, one for each output channel of its weights, nothing
 on biases, norms, statistics, softmax, sigmoid and pooling ("Working with Quantized Types", TensorRT documentation).
 Gradients go straight through (Bengio et al., 2013, arXiv 1308.3432), so that one network serves calibration,
-quantization-aware training and the reference of what an exported INT8 graph must compute.
+quantization-aware training and the reference of what an INT8 graph must compute.
 
 A quantized network is an :class:`mmn_edge.network.MMN` whose layers were exchanged in place. Its state dict is that of
 the plain network, unchanged, and ``<site>.quantizer.amax`` for every quantized site: the largest input that int8

@@ -1,6 +1,6 @@
 """The one preprocessing: from raw keypoints to what MMN is fed, in NumPy.
 
-Training, evaluation and the runtime all call this module, and the exported graph repeats it operator by operator
+Training, evaluation and the runtime all call this module, and the ONNX graph repeats it operator by operator
 (tests hold them equal). The steps are those of the published data pipeline: min-max normalisation of the whole clip,
 64 frames, the stream (joint, bone, or their motion), joints reordered by body part.
 
