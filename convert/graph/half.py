@@ -26,7 +26,8 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of a float32 model whose maps are float16; its inputs and outputs stay float32.
 
     Args:
-        model: With types and shapes of every value, as :func:`mmn_edge.convert.deploy.onnx_graph.onnx_graph` gives them.
+        model: With types and shapes of every value, as :meth:`mmn_edge.convert.graph.writer.GraphWriter.model` gives
+            them.
     """
     return _Halving(model).run()
 

@@ -125,6 +125,13 @@ def test_batch_is_dynamic_and_no_local_path_is_left_in_the_graph(small_bundle: P
     assert 17 <= onnx.load(small_bundle / "model.fp32.onnx").opset_import[0].version <= 20
 
 
+def test_no_exporter_is_needed(small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("onnxscript", "onnx_ir"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(torch.onnx, "export", None)
+    Bundle.open(convert(small_checkpoint, tmp_path / "B").bundle.path)
+
+
 def test_our_own_checkpoint_describes_itself(small_checkpoint: Path, small_bundle: Path) -> None:
     description = torch.load(small_checkpoint, weights_only=True)["description"]
     manifest = Bundle.open(small_bundle).manifest
