@@ -1,6 +1,29 @@
-"""``python -m mmn_edge`` is ``mmn-edge``."""
+"""``mmn-edge``, and ``python -m mmn_edge``: Ctrl-C is heard from the first line on, before the long imports."""
 
-from mmn_edge.cli import main
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+
+INTERRUPTED = 130
+"""128 + SIGINT, what shells expect."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as nohup and background jobs have it
+        signal.signal(signal.SIGINT, _leave)
+    from mmn_edge.cli import main as command_line
+
+    command_line()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Nothing has begun yet: leave at once. An exception in the middle of an import would be a traceback."""
+    os.write(2, b"mmn-edge: interrupted\n")
+    os._exit(INTERRUPTED)
+
 
 if __name__ == "__main__":
     main()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import click
 
 from mmn_edge import __version__
+from mmn_edge.__main__ import INTERRUPTED
 from mmn_edge.cli.lazy import LazyGroup, Place
-from mmn_edge.errors import MmnEdgeError
+from mmn_edge.errors import MissingDependencyError, MmnEdgeError
 
 __all__ = ["cli", "main"]
-
-INTERRUPTED = 130
-"""128 + SIGINT, what shells expect."""
 
 
 COMMANDS = {
@@ -64,17 +64,16 @@ def cli() -> None:
 
     \b
     Examples:
-      mmn-edge demo                                    see it work: no GPU, no camera, no data
-      mmn-edge convert model.pt                        checkpoint -> model.bundle
-      mmn-edge verify model.bundle                     what fp16 and int8 lose, and where
-      mmn-edge run --camera 0                          recognise live (after convert)
-      mmn-edge run --model model.bundle talk.avi       recognise in a video
-      mmn-edge profile model.bundle                    latency and throughput on this machine
-      mmn-edge train synthetic -o runs/first           train a small model
-      mmn-edge data check set.pkl -o report            what is in a data set, and what is wrong with it
-      mmn-edge evaluate best.pt model.bundle --data set.pkl
-                                                       how good models are, and how far apart
-      mmn-edge events score truth.csv predicted.csv    how good events are, or how two annotators agree
+      mmn-edge demo                           see it work: no GPU, no camera
+      mmn-edge convert model.pt               checkpoint -> model.bundle
+      mmn-edge verify model.bundle            what fp16 and int8 lose, and where
+      mmn-edge run --camera 0                 recognise live (after convert)
+      mmn-edge run -m model.bundle talk.avi   recognise in a video
+      mmn-edge profile model.bundle           latency and throughput here
+      mmn-edge train synthetic -o runs/first  train a small model
+      mmn-edge data check set.pkl -o report   what is in a data set
+      mmn-edge evaluate best.pt --data a.pkl  how good a model is
+      mmn-edge events score truth.csv b.csv   how good events are
 
     \b
     Shell completion (bash; likewise zsh_source, fish_source):
@@ -85,31 +84,108 @@ def cli() -> None:
     """
 
 
+class _Interrupt:
+    """What Ctrl-C does: KeyboardInterrupt, and a note of it, for C code makes other errors of that while it imports."""
+
+    def __init__(self) -> None:
+        self.heard = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.heard = True
+        raise KeyboardInterrupt
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; errors of :mod:`mmn_edge.errors` become one sentence and an exit code.
 
     To be asked to end, by systemd or a closed terminal, is treated as Ctrl-C: what was recorded is kept. What was to be
-    ignored from the start, as a closed terminal is after ``nohup``, still is.
+    ignored from the start, as a closed terminal is after ``nohup``, still is. Standard streams that are closed are
+    open to nowhere, so that no file gets their numbers.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    interrupt = _Interrupt()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
-    sys.exit(_invoke(arguments))
+            signal.signal(number, interrupt)
+    _open_streams()
+    code = _invoke(arguments, interrupt)
+    code = _flushed(code)
+    if signal.getsignal(signal.SIGINT) is interrupt:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # once more, while the interpreter takes itself apart: no traceback
+    sys.exit(code)
 
 
-def _invoke(arguments: Sequence[str] | None) -> Any:
+def _invoke(arguments: Sequence[str] | None, interrupt: _Interrupt | None = None) -> Any:
     try:
         return cli.main(args=arguments, prog_name="mmn-edge", standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        return _interrupted()
     except MmnEdgeError as error:
+        if interrupt is not None and interrupt.heard and isinstance(error, MissingDependencyError):
+            return _interrupted()  # the package is there; its import was interrupted
         click.echo(f"mmn-edge: {error}", err=True)
         return error.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except OSError as error:
+        if interrupt is not None and interrupt.heard:
+            return _interrupted()
         place = f" {error.filename}" if error.filename else ""
         click.echo(f"mmn-edge: the system refused{place}: {error.strerror or error}", err=True)
         return MmnEdgeError.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("mmn-edge: interrupted", err=True)
-        return INTERRUPTED
+    except MemoryError as error:
+        click.echo(f"mmn-edge: not enough memory ({error}): ask for less at once", err=True)
+        return MmnEdgeError.exit_code
+    except Exception:
+        if interrupt is not None and interrupt.heard:
+            return _interrupted()
+        raise
+
+
+def _interrupted() -> int:
+    click.echo("mmn-edge: interrupted", err=True)
+    return INTERRUPTED
+
+
+def _open_streams() -> None:
+    """Open closed standard streams to nowhere, and give Python's words of its own a way past descriptor 2.
+
+    Native code writes to descriptor 2, and what it says can be filtered there without our own words, see
+    :mod:`mmn_edge.runtime.pose.notices`.
+    """
+    for number in (0, 1, 2):
+        if not _is_open(number):
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    # A stream of a closed descriptor is None, which its annotation does not say.
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8")
+    elif sys.stderr is sys.__stderr__:
+        encoding = sys.stderr.encoding
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace")
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _flushed(code: Any) -> Any:
+    """The exit code, after what was printed has left; an error of that is told here and not by the interpreter."""
+    try:
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has gone, as in `mmn-edge layouts | head`
+        pass
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        click.echo(f"mmn-edge: the system refused standard output: {reason}", err=True)
+        code = code or MmnEdgeError.exit_code
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code

@@ -19,6 +19,7 @@ from mmn_edge.model import presets
 from mmn_edge.model.architecture import parse_options
 from mmn_edge.skeleton.missing import ENOUGH_SEEN
 from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.contents import contents
 from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
@@ -170,6 +171,15 @@ def convert(
         if auto and clips is not None:
             advise(checkpoint, clips, split)
         return
+    for path in checkpoints:
+        kind = contents(path)
+        if kind == "bundle":
+            raise UsageError(
+                f"{path} is a bundle already: --engine builds its engines, --precision auto with --data chooses among "
+                "its models"
+            )
+        if kind in ("recording", "video", "data set", "JSON file"):
+            raise UsageError(f"{path} is a {kind}, and what is converted is a checkpoint (.pt)")
     if preset is not None:
         presets.get(preset)
     options = parse_options(model_options)

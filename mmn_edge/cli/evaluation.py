@@ -17,6 +17,7 @@ from mmn_edge.model import presets
 from mmn_edge.model.architecture import parse_options
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.preprocess import STREAMS
+from mmn_edge.system.contents import contents
 from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
@@ -117,6 +118,12 @@ def evaluate(
     from mmn_edge.evaluation import submission as submissions
     from mmn_edge.evaluation.comparison import Comparison
 
+    kind = contents(data)
+    if kind in ("bundle", "checkpoint", "ONNX model"):
+        raise UsageError(
+            f"{data} is a {kind}, and --data takes labelled clips: name models first, as in mmn-edge evaluate {data} "
+            "--data CLIPS"
+        )
     if preset is not None:
         presets.get(preset)
     parse_options(model_options)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import among
 from mmn_edge.errors import UsageError
 from mmn_edge.reports import layout_drawing as drawing
@@ -33,12 +33,13 @@ def layouts(context: click.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    rows = [("layout", "joints", "coordinates", "maps to", "what it is")]
+    header = ("layout", "joints", "coordinates", "maps to", "what it is")
+    rows = []
     for name in registry.names():
         layout = registry.get(name)
         targets = [target for source, target in mappings.names() if source == name]
         rows.append((name, str(layout.num_joints), f"{layout.channels}-D", " ".join(targets) or "-", layout.title))
-    _table(rows)
+    terminal.show(header, rows, words=len(header))
 
 
 @layouts.command()
@@ -89,18 +90,11 @@ def show_mapping(source: str, target: str) -> None:
       mmn-edge layouts map mediapipe-holistic imigue
     """
     mapping = mappings.get(source, target)
-    rows = [("", target, "status", source)]
-    rows += [(str(i), joint.name, joint.status, joint.expression) for i, joint in enumerate(mapping.joints)]
-    _table(rows)
+    rows = [(str(i), joint.name, joint.status, joint.expression) for i, joint in enumerate(mapping.joints)]
+    terminal.show(("", target, "status", source), rows, words=4)
     counts = {"exact": 0, "derived": 0, "missing": 0}
     for joint in mapping.joints:
         counts[joint.status] += 1
     click.echo("\n" + ", ".join(f"{count} {status}" for status, count in counts.items()))
     if mapping.note:
         click.echo(f"note: {mapping.note}")
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from mmn_edge.cli.help import HelpContext, fit
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -35,6 +37,8 @@ class LazyGroup(click.Group):
         name: Of the group.
         places: By the commands' names.
     """
+
+    context_class = HelpContext
 
     def __init__(self, name: str | None = None, *, places: Mapping[str, Place], **settings: Any) -> None:
         super().__init__(name, commands=_Commands(places), **settings)
@@ -69,6 +73,7 @@ class _Commands(MutableMapping[str, click.Command]):
         if isinstance(known, Place):
             known = getattr(importlib.import_module(known.module), known.attribute or name)
             assert isinstance(known, click.Command)
+            fit(known)
             self._known[name] = known
         return known
 

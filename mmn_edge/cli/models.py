@@ -12,6 +12,7 @@ from mmn_edge.bundle.bundle import MANIFEST, Bundle
 from mmn_edge.errors import UsageError
 from mmn_edge.model.architecture import parse_options
 from mmn_edge.model.presets import CHECKPOINT_ORIGINS
+from mmn_edge.system.contents import contents
 from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
@@ -107,6 +108,12 @@ def model_sources(
         if not path.exists():
             raise UsageError(
                 f"{path} does not exist: name a checkpoint (.pt) or a bundle's folder; {CHECKPOINT_ORIGINS}"
+            )
+        kind = contents(path)
+        if kind in ("recording", "video", "data set", "JSON file"):
+            raise UsageError(
+                f"{path} is a {kind}, and a model is a checkpoint (.pt) or a bundle: clips to measure it on are named "
+                "with --data"
             )
         if path.is_dir():
             found += _bundle_sources(path, wanted)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["bar", "console", "following", "output", "paragraph", "progress", "show", "status", "warn"]
+__all__ = ["bar", "console", "following", "glossary", "output", "progress", "show", "status", "warn"]
 
 FINDINGS = 10
 """Findings of a data set that a command prints which was not asked for them."""
@@ -68,7 +68,7 @@ def show(
         table.add_column(name, justify="left" if number < words else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    if on.measure(table).minimum <= on.width:
+    if on.measure(table, options=on.options.update(max_width=PIPE_WIDTH)).maximum <= on.width:
         on.print(table)
         return
     if title:
@@ -91,19 +91,17 @@ def _stacked(header: Sequence[str], row: Sequence[str], width: int) -> list[str]
     return [*lines, *textwrap.wrap(line, width - 2, initial_indent="  ", subsequent_indent="    ")] if line else lines
 
 
-def paragraph(text: str, *, indent: str = "") -> str:
-    """Text in lines that fit the terminal; where there is none, one line."""
-    found = console()
-    if not found.is_terminal:
-        return indent + text
-    return textwrap.fill(
-        text,
-        found.width,
-        initial_indent=indent,
-        subsequent_indent=indent + "  ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def glossary(entries: Sequence[Sequence[str]]) -> None:
+    """Print names and what they mean on standard output: the texts beside the names, or below where it is narrow."""
+    on = output()
+    beside = max(len(name) for name, _ in entries) + 2
+    below = on.width < beside + 40
+    for name, text in entries:
+        if below:
+            on.print(name, style="bold")
+        lines = textwrap.wrap(text, on.width - (4 if below else beside), break_long_words=False, break_on_hyphens=False)
+        for number, line in enumerate(lines):
+            on.print(f"    {line}" if below else f"{'' if number else name:{beside}}{line}", soft_wrap=True)
 
 
 def bar(*extra: Any, count: bool = True, disable: bool = False) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,10 +156,8 @@ def recipes(name: str | None, changes: tuple[str, ...]) -> None:
     from mmn_edge.train import recipe as recipe_files
 
     if name is None:
-        width = max(map(len, recipe_files.names()))
-        for entry in recipe_files.names():
-            first = recipe_files.text(entry).splitlines()[0].lstrip("# ")
-            click.echo(f"{entry:{width}}  {first}")
+        rows = [[entry, _about(recipe_files.text(entry))] for entry in recipe_files.names()]
+        terminal.glossary(rows)
         return
     if name == "paper" and not changes:
         click.echo(recipe_files.text(name), nl=False)
@@ -169,6 +168,12 @@ def recipes(name: str | None, changes: tuple[str, ...]) -> None:
     values = recipe.to_dict()
     values.pop("name")
     click.echo(yaml.safe_dump(values, sort_keys=False), nl=False)
+
+
+def _about(text: str) -> str:
+    """What a recipe says of itself: the comment that it begins with."""
+    lines = takewhile(lambda line: line.startswith("#") and line.strip("# "), text.splitlines())
+    return " ".join(line.strip("# ") for line in lines)
 
 
 def _fit(trainer: Trainer, resume: bool) -> EpochResult:

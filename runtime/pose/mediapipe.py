@@ -6,14 +6,12 @@ Source: https://github.com/google-ai-edge/mediapipe/blob/v0.10.21/docs/solutions
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmn_edge.errors import UsageError
+from mmn_edge.runtime.pose.notices import Notices
 from mmn_edge.runtime.sources.images import ImageArray
 from mmn_edge.skeleton.frame import Person
 from mmn_edge.system.extras import require
@@ -53,8 +51,8 @@ class MediaPipeHolistic:
     The result is deterministic: each image is waited for, none is dropped, and MediaPipe smooths as if the
     images came at 30 per second, whatever their times are.
 
-    MediaPipe's native code prints notices that no setting turns off. The standard error stream of the process
-    is therefore closed off during entry and during each ``estimate`` until the first person is found.
+    MediaPipe's native code prints notices that no setting turns off. They are filtered out of the process's standard
+    error until the first person was found; all other words pass, see :mod:`mmn_edge.runtime.pose.notices`.
 
     Args:
         model_complexity: Complexity of the pose model; 1 is the only one inside the package.
@@ -73,18 +71,23 @@ class MediaPipeHolistic:
                 "would have to be downloaded: use complexity 1"
             )
         self._graph: Any = None
-        self._noisy = True
+        self._notices = Notices()
 
     def __enter__(self) -> Self:
-        with _no_stderr():
+        self._notices.start()
+        try:
             mediapipe = require("mediapipe", extra="camera", purpose="Pose estimation")
             self._graph = mediapipe.solutions.holistic.Holistic(model_complexity=1)
             # Waits until every model is loaded, so that the first image takes no longer than the others.
             self._graph.process(np.zeros((64, 64, 3), np.uint8))
+        except BaseException:
+            self._notices.stop()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
         self._graph.close()
+        self._notices.stop()
 
     def estimate(self, image: ImageArray, time: float) -> tuple[Person, ...]:
         """Find the person in the next image of the stream.
@@ -96,11 +99,10 @@ class MediaPipeHolistic:
         Returns:
             One person with id 0, keypoints ``(543, 2)`` in pixels, x to the right and y down; or none.
         """
-        with _no_stderr() if self._noisy else nullcontext():
-            found = self._graph.process(np.ascontiguousarray(image))
+        found = self._graph.process(np.ascontiguousarray(image))
         if found.pose_landmarks is None:
             return ()
-        self._noisy = False
+        self._notices.stop()
         height, width = image.shape[:2]
         keypoints = np.zeros((_JOINTS, 2))
         scores = np.zeros(_JOINTS, np.float32)
@@ -115,17 +117,3 @@ class MediaPipeHolistic:
         scores[: _PARTS[0][1]] = [joint.visibility for joint in found.pose_landmarks.landmark]
         keypoints[scores == 0] = np.nan
         return (Person(0, keypoints.round(_DECIMALS).astype(np.float32), scores),)
-
-
-@contextmanager
-def _no_stderr() -> Iterator[None]:
-    """Send file descriptor 2, which native code writes to, nowhere for a while."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
