@@ -61,7 +61,7 @@ def help_of(command: tuple[str, ...], columns: int, monkeypatch: pytest.MonkeyPa
     return result.output
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
+@pytest.mark.parametrize("command", [*commands()], ids=" ".join)
 def test_help_has_examples_and_fits(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     for columns in (80, 100):
         text = help_of(command, columns, monkeypatch)
