@@ -5,6 +5,7 @@ User text, such as paths and class names, is printed as it is: neither ``[bold]`
 
 from __future__ import annotations
 
+import functools
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -63,32 +64,39 @@ def show(
     from rich.table import Table
 
     on = on or output()
-    table = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", title_style="bold")
+    # In a pipe it is columns and nothing else.
+    frame = box.SIMPLE_HEAD if on.is_terminal else None
+    table = Table(box=frame, pad_edge=on.is_terminal, title=title or None, title_justify="left")
     for number, name in enumerate(header):
         table.add_column(name, justify="left" if number < words else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     if on.measure(table, options=on.options.update(max_width=PIPE_WIDTH)).maximum <= on.width:
-        on.print(table)
+        with on.capture() as drawn:
+            on.print(table)
+        on.out("\n".join(line.rstrip() for line in drawn.get().splitlines()), highlight=False)
         return
     if title:
         on.print(title, style="bold")
     for row in rows:
-        on.print("\n".join(_stacked(header, row, on.width)))
+        on.print("\n".join(_stacked(header, row, on.width)), soft_wrap=True)
     on.print()
 
 
 def _stacked(header: Sequence[str], row: Sequence[str], width: int) -> list[str]:
     """One row of a table as lines: its first cell, and the others with their names below it."""
-    lines = textwrap.wrap(row[0] or "-", width, break_long_words=False, break_on_hyphens=False)
-    pairs = [f"{name} {cell}".strip() for name, cell in zip(header[1:], row[1:], strict=True) if cell.strip()]
+    wrap = functools.partial(textwrap.wrap, width=width, break_long_words=False, break_on_hyphens=False)
+    lines = wrap(row[0] or "-")
     line = ""
-    for pair in pairs:
+    for name, cell in zip(header[1:], row[1:], strict=True):
+        if not cell.strip():
+            continue
+        pair = f"{name} {cell}".strip()
         if line and len(line) + len(pair) + 5 > width:
-            lines.append(f"  {line}")
+            lines += wrap(line, initial_indent="  ", subsequent_indent="    ")
             line = ""
         line = f"{line} · {pair}" if line else pair
-    return [*lines, *textwrap.wrap(line, width - 2, initial_indent="  ", subsequent_indent="    ")] if line else lines
+    return lines + wrap(line, initial_indent="  ", subsequent_indent="    ")
 
 
 def glossary(entries: Sequence[Sequence[str]]) -> None:

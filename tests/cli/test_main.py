@@ -75,8 +75,9 @@ def test_help_has_examples_and_fits(command: tuple[str, ...], monkeypatch: pytes
 
 def test_help_breaks_an_example_so_that_a_shell_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     text = help_of(("train",), 60, monkeypatch)
-    start = text.index("mmn-edge train nw_ucla.pkl --recipe nw-ucla-joint --qat")
+    start = text.index("mmn-edge train", text.index("--resume"))
     example = text[start : text.index("torchrun")]
+    assert " \\\n" in example
     words = ["mmn-edge", "train", "nw_ucla.pkl", "--recipe", "nw-ucla-joint", "--qat"]
     words += ["--from", "runs/ucla/best.pt", "-o", "runs/ucla-int8"]
     assert shlex.split(example) == words
@@ -197,7 +198,8 @@ def test_ctrl_c_during_an_import_is_one_line(module: str, arguments: str, small_
         timeout=120,
         cwd=tmp_path,
     )
-    assert (ended.returncode, ended.stderr) == (130, "mmn-edge: interrupted\n")
+    assert ended.returncode == 130
+    assert re.fullmatch(r"(warming up\n|measuring .*\n|\n)*mmn-edge: interrupted\n", ended.stderr)
     assert ended.stdout == ""
 
 
