@@ -75,8 +75,8 @@ def test_help_has_examples_and_fits(command: tuple[str, ...], monkeypatch: pytes
 
 def test_help_breaks_an_example_so_that_a_shell_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     text = help_of(("train",), 60, monkeypatch)
-    start = text.index("mmn-edge train", text.index("--resume"))
-    example = text[start : text.index("torchrun")]
+    start = text.index("mmn-edge train", text.index("--resume\n"))
+    example = text[start : text.index("torchrun", start)]
     assert " \\\n" in example
     words = ["mmn-edge", "train", "nw_ucla.pkl", "--recipe", "nw-ucla-joint", "--qat"]
     words += ["--from", "runs/ucla/best.pt", "-o", "runs/ucla-int8"]
