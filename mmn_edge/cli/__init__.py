@@ -163,8 +163,8 @@ def _open_streams() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8")
-    elif sys.stderr is sys.__stderr__:
-        encoding = sys.stderr.encoding
+    elif sys.__stderr__ is not None and sys.stderr is sys.__stderr__:
+        encoding = sys.__stderr__.encoding
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace")
 
 

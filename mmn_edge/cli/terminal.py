@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["bar", "console", "following", "glossary", "output", "progress", "show", "status", "warn"]
+__all__ = ["bar", "console", "following", "glossary", "output", "paragraph", "progress", "show", "status", "warn"]
 
 FINDINGS = 10
 """Findings of a data set that a command prints which was not asked for them."""
@@ -97,6 +97,21 @@ def _stacked(header: Sequence[str], row: Sequence[str], width: int) -> list[str]
             line = ""
         line = f"{line} · {pair}" if line else pair
     return lines + wrap(line, initial_indent="  ", subsequent_indent="    ")
+
+
+def paragraph(text: str, *, indent: str = "") -> str:
+    """Text in lines that fit the terminal; where there is none, one line."""
+    found = console()
+    if not found.is_terminal:
+        return indent + text
+    return textwrap.fill(
+        text,
+        found.width,
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def glossary(entries: Sequence[Sequence[str]]) -> None:
