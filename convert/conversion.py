@@ -12,7 +12,9 @@ import onnx
 import torch
 
 import mmn_edge
-from mmn_edge.bundle.bundle import Bundle, Manifest, check_replaceable, write_bundle
+from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.bundle.manifest import Manifest
+from mmn_edge.bundle.writing import check_replaceable, write_bundle
 from mmn_edge.convert.checkpoints import check_members, read_member, shares
 from mmn_edge.convert.clip_windows import clip_windows
 from mmn_edge.convert.deploy.deploy import DeployNetwork, deployed
@@ -103,8 +105,8 @@ def convert(
         enough_seen: Share of a window's joints that must have been seen for an answer; None means
             :data:`mmn_edge.skeleton.missing.ENOUGH_SEEN`.
         data: A data set whose clips the verification uses; the calibration's, or synthetic motion, where None.
-        precisions: Of :data:`mmn_edge.bundle.PRECISIONS`; None means fp32, and int8 where there are int8 ranges;
-            ``"auto"`` alone means all that can be made.
+        precisions: Of :data:`mmn_edge.bundle.manifest.PRECISIONS`; None means fp32, and int8 where there are int8
+            ranges; ``"auto"`` alone means all that can be made.
         calibration: A data set from which int8 ranges of a plain checkpoint are taken.
         split: The split of ``calibration`` to use; None means ``train``, or all clips where there is no such split.
         weights: Of the logits of several checkpoints; None means their mean.

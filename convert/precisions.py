@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmn_edge.bundle.bundle import PRECISIONS
+from mmn_edge.bundle.manifest import PRECISIONS
 from mmn_edge.errors import UsageError
 from mmn_edge.system.extras import check_half_scales, half_scales_work
 

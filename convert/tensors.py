@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mmn_edge.bundle.bundle import TensorSpec
+from mmn_edge.bundle.manifest import TensorSpec
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.task import DETECT
 

@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from mmn_edge.bundle.bundle import Bundle, add_engine
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.bundle.engine_record import engine_file
+from mmn_edge.bundle.writing import add_engine
 from mmn_edge.convert.tensorrt.engine import Build, EngineOptions, aimed, build_engine
 from mmn_edge.convert.tensorrt.timing_cache import TimingCache
 from mmn_edge.errors import UsageError

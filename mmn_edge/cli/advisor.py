@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mmn_edge.bundle.bundle import PRECISIONS
+from mmn_edge.bundle.manifest import PRECISIONS
 from mmn_edge.cli import terminal
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def advise(path: Path, data: Path, split: str | None) -> None:
         VerificationError: No precision stays within its limits; the bundle is as it was.
     """
     from mmn_edge.bundle import advice as advising
-    from mmn_edge.bundle.bundle import Bundle, set_advice
+    from mmn_edge.bundle.bundle import Bundle
+    from mmn_edge.bundle.writing import set_advice
     from mmn_edge.drift.drift import limits_for
     from mmn_edge.drift.report import Verdict
     from mmn_edge.drift.windows import Windows

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmn_edge.bundle.bundle import MANIFEST, Bundle
+from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.bundle.manifest import MANIFEST
 from mmn_edge.errors import UsageError
 from mmn_edge.model.architecture import parse_options
 from mmn_edge.model.presets import CHECKPOINT_ORIGINS

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from mmn_edge.bundle.bundle import MANIFEST, PRECISIONS, bundle_files
+from mmn_edge.bundle.bundle import bundle_files
+from mmn_edge.bundle.manifest import MANIFEST, PRECISIONS
 from mmn_edge.errors import UsageError
 from mmn_edge.system.contents import contents
 

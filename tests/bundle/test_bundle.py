@@ -12,16 +12,10 @@ from typing import Any
 
 import pytest
 
-from mmn_edge.bundle.bundle import (
-    MANIFEST,
-    Bundle,
-    Manifest,
-    TensorSpec,
-    add_engine,
-    check_replaceable,
-    write_bundle,
-)
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.bundle.engine_record import EngineRecord
+from mmn_edge.bundle.manifest import MANIFEST, Manifest, TensorSpec
+from mmn_edge.bundle.writing import add_engine, check_replaceable, write_bundle
 from mmn_edge.errors import BundleError, EngineError
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels

@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mmn_edge.bundle.advice import Advice
-from mmn_edge.bundle.bundle import PRECISIONS, Bundle, set_advice
+from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.bundle.manifest import PRECISIONS
+from mmn_edge.bundle.writing import set_advice
 from mmn_edge.cli import cli
 from mmn_edge.cli.engines import ready
 from mmn_edge.convert.precisions import chosen_precisions

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from mmn_edge.bundle.bundle import Bundle, write_bundle
+from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.bundle.writing import write_bundle
 from mmn_edge.cli import cli, main
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import DataError, LayoutError, UsageError, VerificationError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmn_edge.bundle.bundle import MANIFEST
+from mmn_edge.bundle.manifest import MANIFEST
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.skeleton import recording
 from mmn_edge.system import contents as module

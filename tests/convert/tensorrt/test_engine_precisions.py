@@ -17,7 +17,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from mmn_edge.bundle.bundle import PRECISIONS
+from mmn_edge.bundle.manifest import PRECISIONS
 from mmn_edge.convert.deploy.deploy import deployed, merged_sites
 from mmn_edge.convert.deploy.interfaces import KeypointsGraph, StreamsGraph, window_index
 from mmn_edge.convert.deploy.onnx_graph import onnx_graph

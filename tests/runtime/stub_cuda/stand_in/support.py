@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mmn_edge.bundle.bundle import Bundle, add_engine
+from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.bundle.engine_record import EngineRecord, engine_file
+from mmn_edge.bundle.writing import add_engine
 from mmn_edge.runtime.backends.backend import Output, open_backend
 from mmn_edge.skeleton.frame import FloatArray
 
