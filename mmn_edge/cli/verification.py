@@ -248,7 +248,7 @@ def _print(report: DriftReport) -> None:
     console.print(" ".join(page.facts(report)))
     for note in page.notes(report):
         console.print(f"- {note}")
-    terminal.show(*page.summary(report), words=1, on=console)
+    terminal.show(*page.summary(report), words=2, on=console)
     if len(report.trials) > 2:
         terminal.show(*page.pairs(report), words=1, on=console)
     for name, drift in report.layers.items():

@@ -71,21 +71,19 @@ Rows = tuple[list[str], list[list[str]]]
 def summary(report: DriftReport) -> Rows:
     """The table of models against the reference; without the backend where one ran all of them."""
     labelled = report.windows.targets is not None
-    header = ["model", "backend", "agrees [95 %]", "Δ logit mean / max", "Δ p max", "KL", "JS"]
+    header = ["model", "verdict", "backend", "agrees [95 %]", "Δ logit mean / max", "Δ p max", "KL", "JS"]
     header += ["top-1", "lost [95 %]", "broken / repaired"] if labelled else []
-    header += ["verdict"]
     rows = [_reference(report, len(header)), *(_row(verdict) for verdict in report.verdicts)]
     if len({trial.backend for trial in report.trials}) == 1:
-        header, *rows = ([row[0], *row[2:]] for row in (header, *rows))
+        header, *rows = ([*row[:2], *row[3:]] for row in (header, *rows))
     return header, rows
 
 
 def _reference(report: DriftReport, columns: int) -> list[str]:
-    row = [report.reference.name, report.reference.backend, *["-"] * (columns - 2)]
+    row = [report.reference.name, "reference", report.reference.backend, *["-"] * (columns - 3)]
     accuracy = report.verdicts[0].drift.accuracy if report.verdicts else None
     if accuracy is not None:
-        row[-4] = percent(accuracy.reference)
-    row[-1] = "reference"
+        row[-3] = percent(accuracy.reference)
     return row
 
 
@@ -94,6 +92,7 @@ def _row(verdict: Verdict) -> list[str]:
     low, high = drift.agreement_interval
     row = [
         verdict.trial.name,
+        "DRIFTED" if verdict.broken else "passes",
         verdict.trial.backend,
         f"{percent(drift.agreement)} [{percent(low)}, {percent(high)}]",
         f"{drift.mean_logit_difference:.2g} / {drift.max_logit_difference:.2g}",
@@ -108,7 +107,7 @@ def _row(verdict: Verdict) -> list[str]:
             f"{100 * accuracy.lost:.2f} [{100 * low:.1f}, {100 * high:.1f}]",
             f"{accuracy.broken} / {accuracy.repaired}",
         ]
-    return [*row, "DRIFTED" if verdict.broken else "passes"]
+    return row
 
 
 def pairs(report: DriftReport) -> Rows:
@@ -201,7 +200,7 @@ def build(report: DriftReport, chart: str | None) -> Page:
     """
     page = Page("Verification")
     page.add(Paragraph(verdict(report), bold=True), *map(Paragraph, facts(report)), Bullets(notes(report)))
-    page.add(Table(*summary(report)))
+    page.add(Table(*summary(report), words=2))
     if report.failed:
         page.section("What drifted", Table(*drifted(report), words=3))
     if len(report.trials) > 2:

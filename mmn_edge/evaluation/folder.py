@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmn_edge.evaluation.evaluation import TOP
 from mmn_edge.evaluation.metrics import ranking, softmax
+from mmn_edge.evaluation.mistakes import mistakes
 from mmn_edge.evaluation.page import build
 from mmn_edge.evaluation.report import FAMILY, Report
 from mmn_edge.reports.confusion import confusion as draw_confusion
@@ -18,7 +19,8 @@ from mmn_edge.system.files import atomic_folder
 
 __all__ = ["check_folder", "write_folder"]
 
-FILES = (DATA, "report.md", "report.html", "confusion.svg", "reliability.svg", "predictions.csv")
+MISTAKES = "mistakes.svg"
+FILES = (DATA, "report.md", "report.html", "confusion.svg", "reliability.svg", MISTAKES, "predictions.csv")
 
 
 def check_folder(path: Path) -> None:
@@ -48,13 +50,16 @@ def write_folder(report: Report, path: Path) -> None:
     else:
         panels = [(report.trials[report.shown].name, shown.reliability)]
     reliability = draw_reliability(panels)
-    page = build(report, confusion=confusion, reliability=reliability)
+    sheet = mistakes(report, _title(report, "Worst mistakes"))
+    page = build(report, confusion=confusion, reliability=reliability, mistakes=sheet)
     with atomic_folder(path) as folder:
         (folder / DATA).write_text(json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         (folder / "report.md").write_text(page.markdown(), encoding="utf-8")
         (folder / "report.html").write_text(page.html(), encoding="utf-8")
         (folder / "confusion.svg").write_text(confusion, encoding="utf-8")
         (folder / "reliability.svg").write_text(reliability, encoding="utf-8")
+        if sheet is not None:
+            (folder / MISTAKES).write_text(sheet, encoding="utf-8")
         _write_predictions(report, folder / "predictions.csv")
 
 

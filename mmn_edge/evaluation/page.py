@@ -106,13 +106,14 @@ CROSS_FITTED = (
 )
 
 
-def build(report: Report, *, confusion: str, reliability: str) -> Page:
+def build(report: Report, *, confusion: str, reliability: str, mistakes: str | None = None) -> Page:
     """The report as a page.
 
     Args:
         report: What was found.
         confusion: The confusion matrix as SVG; beside a Markdown page it is ``confusion.svg``.
         reliability: The reliability diagram as SVG, ``reliability.svg``.
+        mistakes: The skeletons that were mistaken most clearly, ``mistakes.svg``; None where there are none.
     """
     shown = report.trials[report.shown].name
     page = Page(f"Evaluation on {report.data.name}")
@@ -120,9 +121,14 @@ def build(report: Report, *, confusion: str, reliability: str) -> Page:
     if report.fits:
         page.section("Temperature", Paragraph(CROSS_FITTED), Table(*temperatures(report)))
     page.section(f"Confusion of {shown}", Picture(confusion, "confusion.svg", "confusion matrix"))
-    if mistakes := report.confusions():
-        rows = [[a, b, str(count), str(total)] for a, b, count, total in mistakes]
+    if confusions := report.confusions():
+        rows = [[a, b, str(count), str(total)] for a, b, count, total in confusions]
         page.add(Table(["true class", "taken for", "clips", "of"], rows, words=2))
+    if mistakes is not None:
+        words = "Clips taken for another class, first those where it is furthest ahead of their own."
+        page.section(
+            f"Worst mistakes of {shown}", Paragraph(words), Picture(mistakes, "mistakes.svg", "worst mistakes")
+        )
     page.section(f"Calibration of {shown}", Picture(reliability, "reliability.svg", "reliability diagram"))
     page.section(f"Classes of {shown}", Table(*_classes(report), bar="F1"))
     page.section("Definitions", Terms(DEFINITIONS))

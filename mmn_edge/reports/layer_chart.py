@@ -66,6 +66,8 @@ def layer_chart(curves: Mapping[str, Curve], *, title: str) -> str:
     finite = [layer.error for curve in curves.values() for layer in curve.layers if math.isfinite(layer.error)]
     thresholds = [curve.threshold for curve in curves.values()]
     low = math.floor(math.log10(max(min([error for error in finite if error > 0], default=FLOOR), FLOOR)))
+    exact = any(error == 0 for error in finite)
+    low -= exact  # a decade for those without any error, which no logarithm has a place for
     high = max(math.ceil(math.log10(max([*finite, *thresholds, FLOOR]))), low + 1)
     bottom = TOP + HEIGHT
 
@@ -78,7 +80,7 @@ def layer_chart(curves: Mapping[str, Curve], *, title: str) -> str:
         exponent = math.log10(max(error, 10.0**low))
         return bottom - (exponent - low) / (high - low) * HEIGHT
 
-    parts = [*_axis(low, high, y), *_bands(names, x)]
+    parts = [*_axis(low, high, y, exact), *_bands(names, x)]
     legend = float(LEFT)
     for (model, curve), colour in zip(curves.items(), COLOURS * len(curves), strict=False):
         at = y(curve.threshold)
@@ -95,14 +97,14 @@ def layer_chart(curves: Mapping[str, Curve], *, title: str) -> str:
     return picture(LEFT + WIDTH + RIGHT, bottom + 96, parts, title=title)
 
 
-def _axis(low: int, high: int, y: AcrossError) -> list[str]:
+def _axis(low: int, high: int, y: AcrossError, exact: bool) -> list[str]:
     parts = [f'<text x="{LEFT}" y="52" font-size="12" fill="{GREY}">relative error of each layer, in its order</text>']
     for exponent in range(low, high + 1):
         at = y(10.0**exponent)
         parts.append(f'<path d="M{LEFT} {at:.1f}h{WIDTH}" stroke="{LINE}"/>')
         parts.append(
             f'<text x="{LEFT - 8}" y="{at + 4:.1f}" font-size="11" text-anchor="end" fill="{GREY}">'
-            f"{100 * 10.0**exponent:g} %</text>"
+            f"{'0' if exact and exponent == low else f'{100 * 10.0**exponent:g} %'}</text>"
         )
     return parts
 

@@ -74,8 +74,8 @@ def test_backends_are_named_where_they_differ(report: DriftReport) -> None:
     assert "backend" not in page.summary(report)[0]
     other = replace(report.verdicts[0], trial=replace(report.verdicts[0].trial, backend="an engine"))
     header, rows = page.summary(replace(report, verdicts=(other,)))
-    assert header[1] == "backend"
-    assert [row[1] for row in rows] == ["made up 1.0", "an engine"]
+    assert header[:3] == ["model", "verdict", "backend"]
+    assert [row[2] for row in rows] == ["made up 1.0", "an engine"]
     assert len({len(row) for row in (header, *rows)}) == 1
 
 
@@ -89,7 +89,7 @@ def test_pages_hold_the_same(report: DriftReport) -> None:
     for words in ("int8 drifted too far.", "6 windows of made-up clips, labelled", "A note.", "sees 3 of 4 classes"):
         assert words in text
         assert words in html
-    assert "| fp16 | 100.0 [61.0, 100.0] |" in text
+    assert "| fp16 | passes | 100.0 [61.0, 100.0] |" in text
 
 
 def test_the_chart_marks_where_drift_begins(report: DriftReport) -> None:
@@ -101,3 +101,17 @@ def test_the_chart_marks_where_drift_begins(report: DriftReport) -> None:
     titles = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}title")]
     assert len(titles) == 4
     assert sum("nan" in title for title in titles) == 1
+
+
+def test_no_error_has_a_place_below_the_logarithmic_axis(report: DriftReport) -> None:
+    curves = page.curves(report)
+    name, curve = next(item for item in curves.items() if item[1].layers)
+    layer = curve.layers[0]
+    layers = [replace(layer, name="a/Add", error=0.0), replace(layer, name="b/Add", error=1e-3)]
+    svg = layer_chart({name: replace(curve, layers=layers, marked=None)}, title="t")
+    root = ElementTree.fromstring(svg)
+    labels = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert "0" in labels
+    assert "0.1 %" in labels
+    assert "0.01 %" not in labels  # where the zero is
+    assert "0" not in [text.text for text in ElementTree.fromstring(layer_chart(curves, title="t")).iter() if text.text]

@@ -16,7 +16,8 @@ from mmn_edge.evaluation.testset import EvaluationSet
 from mmn_edge.model.labels import Labels
 
 NAMES = Labels(("a", "b", "c"))
-FILES = {"report.json", "report.md", "report.html", "confusion.svg", "reliability.svg", "predictions.csv"}
+PICTURES = ("confusion.svg", "reliability.svg", "mistakes.svg")
+FILES = {"report.json", "report.md", "report.html", "predictions.csv", *PICTURES}
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_what_is_written(report: Report, tmp_path: Path) -> None:
     assert {entry.name for entry in folder.iterdir()} == FILES
     values = json.loads((folder / "report.json").read_text())
     assert values == report.to_dict()
-    for name in ("confusion.svg", "reliability.svg"):
+    for name in PICTURES:
         ET.parse(folder / name)
         assert (folder / name).read_text() in (folder / "report.html").read_text()
     assert "before, T = 2" in (folder / "reliability.svg").read_text()
