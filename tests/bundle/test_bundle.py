@@ -423,16 +423,16 @@ def test_a_kill_while_an_engine_is_added_leaves_the_earlier_bundle_whole(path: P
     (folder / record().file).write_bytes(b"engine")
     script = f"""
 import sys, time, pathlib
-from mmn_edge.bundle import bundle
+from mmn_edge.bundle import writing
 from mmn_edge.bundle.engine_record import EngineRecord
-finish = bundle.BundleWriter.finish
+finish = writing.BundleWriter.finish
 def stop(self, manifest):
     finish(self, manifest)
     print("inside", flush=True)
     time.sleep(60)
-bundle.BundleWriter.finish = stop
+writing.BundleWriter.finish = stop
 record = EngineRecord.from_dict({record().to_dict()!r})
-bundle.add_engine(pathlib.Path(sys.argv[1]), record, pathlib.Path(sys.argv[2]))
+writing.add_engine(pathlib.Path(sys.argv[1]), record, pathlib.Path(sys.argv[2]))
 """
     command = [sys.executable, "-c", script, str(path), str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
