@@ -200,8 +200,10 @@ def test_scikit_learn_and_scipy_measure_probabilities_alike(seed: int) -> None:
     assert wilson_interval(interval.k, interval.n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_a_bootstrap_interval_is_scipys() -> None:
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_a_bootstrap_interval_is_scipys(level: float) -> None:
     values = np.random.default_rng(0).random(200)
-    expected = stats.bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=1).confidence_interval
-    found = bootstrap_interval(values, resamples=4000)
-    assert found == pytest.approx((expected.low, expected.high), abs=0.003)
+    options = {"method": "percentile", "n_resamples": 4000, "rng": 1, "confidence_level": level}
+    expected = stats.bootstrap((values,), np.mean, **options).confidence_interval
+    found = bootstrap_interval(values, resamples=4000, level=level)
+    assert found == pytest.approx((expected.low, expected.high), abs=0.0025)
