@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +10,7 @@ from click.testing import CliRunner, Result
 from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.bundle.engine_record import EngineRecord
 from mmn_edge.cli import cli, engines
-from mmn_edge.cli.engines import EngineRequest
-from mmn_edge.convert import conversion as conversion_module
-from mmn_edge.convert.conversion import Conversion
 from mmn_edge.convert.tensorrt import engine as engine_module
-from mmn_edge.convert.tensorrt.engine import EngineOptions
 from mmn_edge.errors import BundleError, EngineError, MissingDependencyError, UsageError
 from mmn_edge.runtime.backends.tensorrt import cuda as cuda_module
 from mmn_edge.system.tensorrt import DeviceFacts
@@ -51,21 +46,16 @@ def test_convert_builds_an_engine_of_a_bundle(path: Path) -> None:
     assert not result.stderr
 
 
-def test_convert_of_a_checkpoint_does_both(small_checkpoint: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[object] = []
-
-    def convert(checkpoints: Sequence[Path], target: Path, **options: object) -> Conversion:
-        seen.append((tuple(checkpoints), target, options["precisions"]))
-        return Conversion(Bundle.open(path), "synthetic", {}, {})
-
-    monkeypatch.setattr(conversion_module, "convert", convert)
-    monkeypatch.setattr(engines, "build", lambda *arguments: seen.append(arguments))
+def test_convert_of_a_checkpoint_does_both(small_checkpoint: Path, tmp_path: Path) -> None:
+    target = tmp_path / "B"
     options = ("--engine", "--compute-capability", "SM86", "--precision", "fp16")
-    result = invoke("convert", small_checkpoint, "-o", "B", *options)
+    result = invoke("convert", small_checkpoint, "-o", target, *options)
     assert result.exit_code == 0, result.output
-    request = EngineRequest(compute_capability="SM86")
-    assert seen == [((small_checkpoint,), Path("B"), ["fp16"]), (Path("B"), request, ["fp16"])]
-    assert request.options() == EngineOptions(compute_capabilities=("SM86",))
+    bundle = Bundle.open(target)
+    assert list(bundle.manifest.models) == ["fp16"]
+    assert bundle.engine("fp16", "tensorrt_rtx").compute_capabilities == ("8.6",)
+    assert f"wrote {target}" in result.stdout
+    assert f"built {target}/model.fp16.tensorrt_rtx.engine: " in result.stdout
 
 
 @pytest.mark.parametrize(
