@@ -47,7 +47,7 @@ def test_colours_say_what_is_right() -> None:
 def test_persons_have_rows_of_their_own() -> None:
     two = AnnotationSet((interval(1, 3, person="Ann"), interval(1, 3, person="Bob")))
     assert titles(draw(two, "talk")) == ["talk", "Ann: head", "Bob: head"]
-    one, other = AnnotationSet((interval(1, 3, person="Ann"),)), AnnotationSet((interval(1, 3, person="0"),))
+    one, other = AnnotationSet((interval(1, 3, person="Ann"),)), AnnotationSet((interval(1, 2, person="0"),))
     svg = draw(other, "talk", truth=one)
     assert titles(svg) == ["talk", "head"]  # one and the same
     assert FOUND in bars(svg).values()
