@@ -53,7 +53,8 @@ def check(
 ) -> None:
     """Describe the data set at PATH and list all that is wrong with it.
 
-    PATH is an annotation pickle, a folder with labels.csv, or a folder in the authors' format. Problems are clips that
+    PATH is an annotation pickle, a folder with labels.csv, or a folder in the authors' format; or annotations of whole
+    recordings (.csv, .eaf, .TextGrid ...), in a folder with the recordings or alone. Problems are clips that
     cannot be used, splits that name absent clips, and clips that are both trained on and held out; the exit code is 3
     where there are any. With -o a folder gets index.html, contact_sheet.svg (a clip of every class), classes.svg and
     lengths.svg.
@@ -64,11 +65,26 @@ def check(
       mmn-edge data check data/MA52 --split train
       mmn-edge data check recordings -o report
       mmn-edge data check nw_ucla.pkl --json > report.json
+      mmn-edge data check coded
     """
+    from mmn_edge.cli.event_check import print_events
     from mmn_edge.datasets.check import check as check_data_set
     from mmn_edge.datasets.reading import open_source
     from mmn_edge.datasets.report import is_replaceable, write_report
+    from mmn_edge.events.check import check as check_events
+    from mmn_edge.events.dataset import is_annotated, open_annotated
 
+    if is_annotated(path):
+        if output is not None or split is not None:
+            raise UsageError(
+                f"{path} holds intervals: --split and -o are for clips (mmn-edge events plot draws intervals)"
+            )
+        with _progress("reading recordings") as progress:
+            found = check_events(open_annotated(path), progress=progress)
+        print_events(found, as_json=as_json, shown=None if everything else SHOWN)
+        if found.problems:
+            context.exit(DataError.exit_code)
+        return
     if output is not None and not is_replaceable(output):
         raise UsageError(f"{output} holds something other than an earlier report: name a new folder with -o")
     source = open_source(path, split)

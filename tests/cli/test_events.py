@@ -180,3 +180,20 @@ def test_plot_draws_one_or_all(truth: Path, tmp_path: Path, capsys: pytest.Captu
         assert run("plot", truth.parent, predicted, *arguments) == code
         assert message in capsys.readouterr().err
     assert not (tmp_path / "x.svg").exists()
+
+
+def test_data_check_describes_annotations(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def check(*arguments: str | Path) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["data", "check", *map(str, arguments)])
+        return int(ended.value.code or 0)
+
+    assert check(truth.parent) == 0
+    printed = capsys.readouterr().out
+    for part in ("3 recordings, nothing happened in 1", "0.05 hours", "nodding", "problems: none"):
+        assert part in printed
+    (truth.parent / "classes.txt").write_text("waving\n")
+    assert check(truth.parent, "--json") == 3
+    assert json.loads(capsys.readouterr().out)["problems"] == ["label 'nodding' of 2 events is not in classes.txt"]
+    assert check(truth.parent, "-o", tmp_path / "x") == 2
+    assert check(truth.parent / "none.csv") == 3
