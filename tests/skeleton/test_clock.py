@@ -76,3 +76,12 @@ def test_after_a_good_time_there_is_doubt_and_no_verdict() -> None:
     assert not clock.enough
     assert clock.verdict is None
     assert clock.last_word() is None
+
+
+def test_a_clock_stands_still_from_the_32nd_frame_on() -> None:
+    clock = StreamClock(2.0)
+    for _ in range(31):
+        clock.tick(5.0)
+        assert clock.doubt is None
+    clock.tick(5.0)
+    assert clock.doubt == "32 frames in a row have the time 5 s: the clock stands still"

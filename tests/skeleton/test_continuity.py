@@ -165,3 +165,31 @@ def test_the_longest_seen_of_arrays() -> None:
     hand = np.ones((6, 4, 2), np.float32)
     hand[:, 0] = 0  # one joint at the origin is a place like any other
     assert longest_seen(np.stack([hand, person]))[0] == 0
+
+
+def test_three_joints_are_enough_to_see_a_jump() -> None:
+    three = body(500)
+    three[3:] = np.nan
+    assert jumps(np.stack([body(0), three])) == (1,)
+
+
+def test_a_small_step_to_where_another_stood_is_no_exchange() -> None:
+    watch = IdentityWatch[int]()
+    watch.jumped(0, {3: body(0), 8: body(5)})  # one body under two ids
+    assert watch.jumped(0.1, {3: body(6), 8: body(5)}) == set()
+    watch.jumped(5, {3: body(0), 8: body(70)})
+    assert watch.jumped(5.1, {3: body(40), 8: body(70)}) == set(), "not twice as near to the other's place"
+
+
+def test_a_body_that_was_tall_two_seconds_ago_counts_as_it_is_now() -> None:
+    shown = [body(0, height=300)] * 60 + [body(0, height=50)] * 20 + [body(100, height=50)]
+    assert jumps(np.stack(shown)) == (80,)
+
+
+@pytest.mark.parametrize(("unseen", "expected"), [(20, 0), (40, 900)])
+def test_a_person_without_an_id_is_remembered_for_a_second(unseen: int, expected: float) -> None:
+    there = {*range(30), *range(30 + unseen, 60 + unseen)}
+    frames: list[list[tuple[float, object]]] = [
+        [*([(0.0, None)] if k in there else []), *([(900.0, None)] if k < 50 else [])] for k in range(60 + unseen)
+    ]
+    assert {place for _, place in places(follow(clip(*frames)).sightings)} == {expected}
