@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmn_edge.bundle.advice import Advice
 from mmn_edge.bundle.bundle import Bundle, bundle_files
@@ -16,7 +17,7 @@ from mmn_edge.bundle.manifest import MANIFEST, Manifest
 from mmn_edge.errors import BundleError, EngineError
 from mmn_edge.system.files import atomic_folder, sha256
 
-__all__ = ["BundleWriter", "add_engine", "check_replaceable", "set_advice", "write_bundle"]
+__all__ = ["BundleWriter", "add_engine", "check_replaceable", "set_advice", "set_decoder", "write_bundle"]
 
 
 def check_replaceable(path: Path) -> None:
@@ -74,11 +75,28 @@ def set_advice(path: Path, advice: Advice) -> Bundle:
     Raises:
         BundleError: ``path`` is no sound bundle.
     """
+    return _with(path, advice=advice)
+
+
+def set_decoder(path: Path, decoder: Mapping[str, Any]) -> Bundle:
+    """Keep parameters of the event decoder in a bundle, in place of earlier ones; all or nothing.
+
+    Args:
+        path: The bundle.
+        decoder: Of :meth:`mmn_edge.events.parameters.DecoderParameters.to_dict`.
+
+    Raises:
+        BundleError: ``path`` is no sound bundle.
+    """
+    return _with(path, decoder=dict(decoder))
+
+
+def _with(path: Path, **changes: Any) -> Bundle:
     manifest = Bundle.open(path).manifest
     with write_bundle(path) as writer:
         for name in manifest.files:
             shutil.copy2(path / name, writer.folder / name)
-        writer.finish(replace(manifest, advice=advice))
+        writer.finish(replace(manifest, **changes))
     return Bundle.open(path)
 
 

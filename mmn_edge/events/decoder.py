@@ -50,6 +50,7 @@ class Event:
         score: The mean of the smoothed probability.
         seen: Mean share of joints that were really seen.
         time: Seconds in the stream when this was said.
+        emitted: Seconds in the stream when its start was said.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Event:
     score: float
     seen: float
     time: float
+    emitted: float
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
@@ -72,6 +74,7 @@ class Event:
             "kind": self.kind,
             "id": self.id,
             "time": round(self.time, 6),
+            "emitted": round(self.emitted, 6),
             "person": self.person,
             "label": self.label,
             "group": self.group,
@@ -271,7 +274,7 @@ class _Track:
         self.falls = np.full(size, _NEVER)  # crossing of leave, of running ones that may have ended
         self.blocked = np.full(size, -_NEVER)
         self.active = np.zeros(size, dtype=bool)
-        self.told = np.zeros(size)
+        self.told, self.emitted = np.zeros(size), np.zeros(size)
         self.onset, self.ids = np.zeros(size), [""] * size
         self._sums = np.zeros((3, size))  # of smoothed probabilities, of shares seen, count
         self._peak = np.zeros(size)
@@ -286,7 +289,7 @@ class _Track:
         np.maximum(self._peak, smooth, out=self._peak, where=on)
 
     def start(self, k: int, name: str, time: float) -> Event:
-        self.active[k], self.ids[k] = True, name
+        self.active[k], self.ids[k], self.emitted[k] = True, name, time
         self.onset[k] = max(self.rises[k] - self.table.onset_lag[k], self.earliest, 0.0)
         return self.say("start", k, time)
 
@@ -319,6 +322,7 @@ class _Track:
             score=float(total / count) if count else float(self._peak[k]),
             seen=float(seen / count) if count else 0.0,
             time=time,
+            emitted=float(self.emitted[k]),
         )
 
 

@@ -9,23 +9,15 @@ from typing import TYPE_CHECKING
 
 from mmn_edge.events import formats
 from mmn_edge.events.decoder import Event
-from mmn_edge.events.interval import AnnotationSet, Interval, group_label
+from mmn_edge.events.interval import AnnotationSet, Interval
+from mmn_edge.events.series import interval_of
 from mmn_edge.model.labels import Labels
 from mmn_edge.runtime.recognizer import Prediction
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AnnotationSink", "interval_of"]
-
-ANNOTATOR = "mmn-edge"
-
-
-def interval_of(event: Event, recording: str) -> Interval:
-    """An event that has ended, as an interval of a recording."""
-    label = group_label(event.label) if event.level == "group" else event.label
-    onset, offset, score = round(event.onset, 6), round(event.offset, 6), round(event.score, 6)
-    return Interval(recording, onset, max(offset, onset + 1e-6), label, str(event.person), score, ANNOTATOR)
+__all__ = ["AnnotationSink"]
 
 
 class AnnotationSink:

@@ -119,7 +119,7 @@ def test_the_table_fits_and_keeps_the_probability(width: int) -> None:
 
 
 def event(kind: str, name: str, onset: float, offset: float, label: str) -> Event:
-    return Event(kind, name, 0, label, "head", "class", onset, offset, 0.9, 0.8, 1.0, offset)
+    return Event(kind, name, 0, label, "head", "class", onset, offset, 0.9, 0.8, 1.0, offset, onset)
 
 
 @pytest.mark.parametrize("width", [32, 40, 60, 80, 120])
