@@ -11,6 +11,7 @@ import click
 
 from mmn_edge.cli import terminal
 from mmn_edge.cli.completion import among
+from mmn_edge.cli.event_tuning import tune
 from mmn_edge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def events() -> None:
       mmn-edge events score truth.csv predicted.csv
       mmn-edge events plot truth.csv predicted.csv -o timeline.svg
       mmn-edge events recordings videos -o recordings.csv
+      mmn-edge events tune recordings/ annotations/ --model model.bundle
     """
+
+
+events.add_command(tune)
 
 
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
