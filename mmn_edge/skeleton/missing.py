@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -182,35 +183,58 @@ def fill_missing(keypoints: FloatArray, bones: Sequence[tuple[int, int]]) -> Flo
     missing = ~np.isfinite(keypoints).all(axis=-1)
     if not missing.any():
         return keypoints
-    filled = keypoints.copy()
     counts = missing.sum(axis=0)
-    gone = missing.all(axis=0)
+    gone = counts == len(missing)
     if gone.all():
         return np.zeros_like(keypoints)
-    clock = np.arange(keypoints.shape[0])
-    # Those seen most often first, so that what a joint is held to is filled already.
-    for joint in sorted(np.flatnonzero(missing.any(axis=0) & ~gone), key=counts.__getitem__):
-        hidden = missing[:, joint]
-        anchor = _nearest(int(joint), counts < counts[joint], bones)
-        offset = 0.0 if anchor is None else filled[:, anchor]
-        relative = keypoints[:, joint] - offset
-        for c in range(keypoints.shape[2]):
-            relative[hidden, c] = np.interp(clock[hidden], clock[~hidden], relative[~hidden, c])
-        filled[hidden, joint] = (relative + offset)[hidden]
-    for joint in np.flatnonzero(gone):
-        nearest = _nearest(int(joint), ~gone, bones)
-        filled[:, joint] = filled[:, np.flatnonzero(~gone)[0] if nearest is None else nearest]
+    filled = keypoints.copy()
+    apart = _hops(tuple(map(tuple, bones)), keypoints.shape[1])
+    before, after, weight = _neighbours(missing)
+    reach = np.where(counts < counts[:, None], apart, _FAR)  # only what was seen more often holds a joint
+    anchor, held = reach.argmin(axis=1), reach.min(axis=1) < _FAR
+    partly = (counts > 0) & ~gone
+    while partly.any():
+        # What a joint is held to comes first. Each round fills all joints whose anchor needs nothing any more.
+        ready = np.flatnonzero(partly & ~(held & partly[anchor]))
+        offset = np.where(held[ready, None], filled[:, anchor[ready]], np.float32(0))
+        relative = np.where(missing[:, ready, None], np.float32(0), keypoints[:, ready] - offset)
+        first = np.take_along_axis(relative, before[:, ready, None], axis=0)
+        last = np.take_along_axis(relative, after[:, ready, None], axis=0)
+        between = first + (last - first) * weight[:, ready, None] + offset
+        filled[:, ready] = np.where(missing[:, ready, None], between, keypoints[:, ready])
+        partly[ready] = False
+    if gone.any():
+        nearest = np.where(gone, _FAR, apart[gone])
+        any_seen = np.flatnonzero(~gone)[0]
+        filled[:, gone] = filled[:, np.where(nearest.min(axis=1) < _FAR, nearest.argmin(axis=1), any_seen)]
     return filled
 
 
-def _nearest(joint: int, allowed: npt.NDArray[np.bool_], bones: Sequence[tuple[int, int]]) -> int | None:
-    """The closest allowed joint by bones; None where the bones lead to none."""
-    reached = {joint}
-    frontier = {joint}
-    while frontier:
-        frontier = {b if a in frontier else a for a, b in bones if (a in frontier) != (b in frontier)} - reached
-        hits = [j for j in sorted(frontier) if allowed[j]]
-        if hits:
-            return hits[0]
-        reached |= frontier
-    return None
+_FAR = 1 << 30
+
+
+@lru_cache
+def _hops(bones: tuple[tuple[int, ...], ...], joints: int) -> npt.NDArray[np.int64]:
+    """How many bones lie between two joints, ``(V, V)``; :data:`_FAR` where none lead from one to the other."""
+    apart = np.full((joints, joints), _FAR, dtype=np.int64)
+    for one, other in bones:
+        apart[one, other] = apart[other, one] = 1
+    np.fill_diagonal(apart, 0)
+    for middle in range(joints):
+        np.minimum(apart, apart[:, middle, None] + apart[middle], out=apart)
+    return np.where(apart < _FAR, apart, _FAR)
+
+
+def _neighbours(missing: BoolArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+    """For every frame and joint ``(T, V)`` the frames before and after in which it was seen, and how far it is between.
+
+    Before the first and after the last time that a joint was seen both are that frame.
+    """
+    length = len(missing)
+    clock = np.arange(length)[:, None]
+    before = np.maximum.accumulate(np.where(missing, -1, clock), axis=0)
+    after = np.minimum.accumulate(np.where(missing, length, clock)[::-1], axis=0)[::-1]
+    left, right = np.where(before < 0, after, before), np.where(after == length, before, after)
+    left, right = left.clip(0, length - 1), right.clip(0, length - 1)  # a joint never seen has neither
+    weight = ((clock - left) / np.maximum(right - left, 1)).clip(0, 1).astype(np.float32)
+    return left, right, weight
