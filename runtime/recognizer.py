@@ -94,6 +94,7 @@ class Recognizer:
         too_brief: Those of them who were there for fewer than :data:`mmn_edge.clock.MIN_INSTANTS` moments, which are
             too few for a prediction.
         jumps: How often a body jumped.
+        clock_failed: Whether the time stamps were no clock for a while.
         not_enough_seen: Predictions without an answer because too little was seen.
         not_finite: Predictions without an answer because the model gave NaN or infinite numbers.
 
@@ -136,7 +137,7 @@ class Recognizer:
         self._note = on_note
         self._instants = min(MIN_INSTANTS, manifest.window.frames)
         self._clock = StreamClock(manifest.window.seconds, self._instants)
-        self._clock_noted = False
+        self.clock_failed = False
         self._identities = IdentityWatch[int]()
         self.brief = 0
         self.too_brief = 0
@@ -193,8 +194,8 @@ class Recognizer:
             if (wrong := self._clock.verdict) is not None:
                 raise DataError(f"the time stamps are no clock: {wrong}")
             doubt = self._clock.lapse
-        if doubt is not None and not self._clock_noted:
-            self._clock_noted = True
+        if doubt is not None and not self.clock_failed:
+            self.clock_failed = True
             self._note(f"no predictions from {now:.1f} s on, until the clock goes: {doubt}")
 
     def _push(self, frame: Frame) -> list[tuple[int, PersonWindow]]:

@@ -334,6 +334,8 @@ class _Summary:
             lines.append(f"bodies that jumped, so that a window began anew: {recognizer.jumps}")
         if not self.predictions:
             reason = "nobody was seen for long enough" if self._seen else "nobody was seen"
+            if recognizer.clock_failed:
+                reason = "the time stamps were no clock"
             lines.append(f"{reason}, so there was nothing to predict")
         return "\n".join(lines)
 

@@ -39,6 +39,7 @@ def test_a_pipe_is_silent_after_one_note(
     assert result.exit_code == 0, result.output
     assert not result.stdout
     assert result.stderr.count("note:") == 1
+    assert "the time stamps were no clock, so there was nothing to predict" in result.stderr
     assert WORDS[name] in result.stderr
 
 
