@@ -21,7 +21,7 @@ from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.skeleton.layouts import Layout
-from mmn_edge.skeleton.missing import ENOUGH_SEEN
+from mmn_edge.skeleton.missing import ENOUGH_SEEN, ScoreScale
 
 __all__ = [
     "EvaluationSet",
@@ -146,12 +146,15 @@ def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None)
         return None
     if absent := [name for name in wanted if name not in by_name]:
         raise DataError(f"{file} lacks {len(absent)} clips of split {split}, the first is {absent[0]}")
+    own = content.get("layout")
+    scale = ScoreScale.declared(content["score_scale"], str(file)) if "score_scale" in content else None
     clips = []
     for name in wanted:
         scores = None if path.is_dir() else by_name[name].get("keypoint_score")  # the authors' are not used
         points, frames = by_name[name].get("keypoint"), total_frames(by_name[name])
-        clips.append(make_clip(f"{file}: clip {name}", name, 0, points, scores, frames=frames))
-    return EvaluationSet(path, split, tuple(clips), None, _layout(path, content.get("layout"), layout), labelled=False)
+        where = f"{file}: clip {name}"
+        clips.append(make_clip(where, name, 0, points, scores, layout=own, frames=frames, scale=scale))
+    return EvaluationSet(path, split, tuple(clips), None, _layout(path, own, layout), labelled=False)
 
 
 def _layout(path: Path, own: str | None, named: str | None) -> str | None:

@@ -78,7 +78,8 @@ class DecoderParameters:
         exclusive: Sets of classes of which a person does one at a time; None: the classes of each body-level group.
         allow: Classes that become events; empty: all.
         deny: Classes that never do.
-        min_seen: Share of joints that must have been seen; a prediction from fewer counts for nothing.
+        min_seen: Share of joints that must have been seen; a prediction from fewer counts for nothing. Besides, the
+            bundle's ``enough_seen`` decides what has an answer at all.
         switch_margin: How much likelier another class of an exclusive set must be to end one that goes on.
         sensitivity: 0 to 1; higher finds more, and finds more that is not there. 0.5 takes the thresholds as they are.
 
@@ -93,7 +94,7 @@ class DecoderParameters:
     exclusive: tuple[tuple[str, ...], ...] | None = None
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
-    min_seen: float = 0.2
+    min_seen: float = 0.0
     switch_margin: float = 0.1
     sensitivity: float = 0.5
 
