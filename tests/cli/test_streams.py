@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -20,6 +21,8 @@ from mmn_edge.cli import _invoke, cli
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import BundleError, DataError, LayoutError, MmnEdgeError, SourceError, TruncatedError, UsageError
 from mmn_edge.events import formats
+from mmn_edge.runtime.backends.backend import Output
+from mmn_edge.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mmn_edge.runtime.sources.recordings import RecordingSource
 from mmn_edge.skeleton import recording
 
@@ -535,3 +538,43 @@ def test_outputs_that_make_no_sense_end_the_run_before_it_begins(small_bundle: P
         result = invoke("run", "-m", small_bundle, "synthetic", "-o", tmp_path / name, *options)
         assert isinstance(result.exception, UsageError) or result.exit_code == 2, result.output
         assert not (tmp_path / name).exists()
+
+
+def test_a_model_that_gives_nan_ends_in_an_error_and_valid_json(
+    small_bundle: Path, session_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = OnnxRuntimeBackend.run
+
+    def overflow(self: OnnxRuntimeBackend, inputs: Any) -> Output:
+        output = inner(self, inputs)
+        return Output(output.logits * np.float32(np.nan), output.probabilities * np.float32(np.nan))
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "run", overflow)
+    for emit in ("predictions", "events"):
+        result = invoke("run", "--emit", emit, "--model", small_bundle, session_file)
+        assert isinstance(result.exception, BundleError)
+        assert "gave no finite number for any window (fp32 on onnxruntime" in str(result.exception)
+        assert "NaN" not in result.stdout
+        lines = predictions(result.stdout)
+        assert bool(lines) == (emit == "predictions")
+        assert all(line["label"] is None and line["reason"] == "the model gave no finite number" for line in lines)
+
+
+def test_the_bound_of_enough_seen_is_the_bundles_or_the_options(
+    small_bundle: Path, session_file: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "legs.jsonl"
+    with session_file.open() as file, path.open("w") as out:
+        for line in file:
+            values = json.loads(line)
+            for person in values["persons"]:
+                person["scores"] = [s if joint < 8 else 0.1 for joint, s in enumerate(person["scores"])]
+            out.write(json.dumps(values) + "\n")
+    command = ("run", "--emit", "predictions", "--model", small_bundle, path)
+    result = invoke(*command)
+    assert result.exit_code == 0, result.output
+    lines = predictions(result.stdout)
+    assert lines
+    assert all(line["label"] is None and line["seen"] < 0.19 for line in lines)
+    assert f"not enough seen for an answer: {len(lines)} predictions" in result.stderr
+    assert all(line["label"] for line in predictions(invoke(*command, "--enough-seen", "0.1").stdout))
