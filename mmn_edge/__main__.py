@@ -16,7 +16,11 @@ def main() -> None:
         signal.signal(signal.SIGINT, _leave)
     from mmn_edge.cli import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    finally:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more, at the interpreter's end, is no traceback
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

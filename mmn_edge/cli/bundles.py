@@ -322,9 +322,14 @@ def profile(
     for name, fact in facts.items():
         click.echo(f"{name:15} {fact}")
     click.echo(f"\n{bundle.path}, {rows[0].precision} on {rows[0].backend}: one call, memory to memory\n")
-    click.echo(f"{'threads':>8} {'batch':>6} {'p50 ms':>9} {'p90 ms':>9} {'p99 ms':>9} {'windows/s':>10} {'calls':>6}")
-    for row in rows:
-        click.echo(
-            f"{row.threads or 'default':>8} {row.batch:>6} {row.p50_ms:>9.2f} {row.p90_ms:>9.2f} {row.p99_ms:>9.2f} "
-            f"{row.windows_per_second:>10.1f} {row.runs:>6}"
-        )
+    cells = [
+        [
+            str(row.threads or "default"),
+            str(row.batch),
+            *(f"{ms:.2f}" for ms in (row.p50_ms, row.p90_ms, row.p99_ms)),
+            f"{row.windows_per_second:.1f}",
+            str(row.runs),
+        ]
+        for row in rows
+    ]
+    terminal.show(["threads", "batch", "p50 ms", "p90 ms", "p99 ms", "windows/s", "calls"], cells, words=0)

@@ -246,7 +246,14 @@ def _print_report(report: Report, everything: bool) -> None:
     for label, text in figures(report):
         facts.add_row(label, Text(text))
     console.print(facts)
-    if report.classes:
+    narrow = console.width < 60 + 8 * len(report.splits)  # the bars would leave the names no room
+    if report.classes and narrow:
+        rows = [
+            [entry.name, *(str(entry.splits[split]) for split in report.splits), str(entry.clips)]
+            for entry in report.classes
+        ]
+        terminal.show(["class", *report.splits, "clips"], rows, words=1, on=console)
+    elif report.classes:
         most = max(entry.clips for entry in report.classes)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("", justify="right", style="dim")

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from mmn_edge.cli import main
+from mmn_edge.cli import cli, main
 from mmn_edge.datasets.reading import read_clips
 
 
@@ -130,3 +131,20 @@ def test_download_refuses_what_is_no_id(capsys: pytest.CaptureFixture[str]) -> N
 def test_help_has_examples(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
     assert run(*command, "--help") == 0
     assert "Examples:" in capsys.readouterr().out
+
+
+def test_a_narrow_terminal_shows_every_class_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    names = ["touching or scratching the neck", "clasping hands"]
+    rng = np.random.default_rng(0)
+    annotations = [
+        {"frame_dir": f"c{i}", "label": i % 2, "keypoint": rng.normal(300, 50, (1, 20, 44, 2)).astype(np.float32)}
+        for i in range(8)
+    ]
+    path = tmp_path / "set.pkl"
+    content = {"annotations": annotations, "split": {"train": [f"c{i}" for i in range(8)]}, "class_names": names}
+    path.write_bytes(pickle.dumps(content))
+    output = CliRunner().invoke(cli, ["data", "check", str(path)]).output
+    for name in names:
+        assert name in output
+    assert "train 4 · clips 4" in output
