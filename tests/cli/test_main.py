@@ -149,7 +149,7 @@ def test_shell_completion() -> None:
 
 
 def test_the_reader_of_a_pipe_may_leave(small_bundle: Path, tmp_path: Path) -> None:
-    command = f"{sys.executable} -m mmn_edge run -m {small_bundle} synthetic:seconds=60 | head -n 2"
+    command = f"{sys.executable} -m mmn_edge run -m {small_bundle} synthetic:seconds=60 --emit predictions | head -n 2"
     result = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False, timeout=120
     )

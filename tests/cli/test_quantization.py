@@ -150,7 +150,11 @@ def test_what_cannot_be_is_said(checkpoint: Path, data: Path, shared: Path, tmp_
         ),
         ((checkpoint, "--data", data, "-o", target, "--split", "dev"), DataError, "no split 'dev'"),
         ((checkpoint, "--data", data, "-o", target, "--report", tmp_path), UsageError, "needs measurements"),
-        ((checkpoint, "--data", shared / "fixtures/data/MA52", "-o", target), LayoutError, "has 44 joints and the model takes 15"),
+        (
+            (checkpoint, "--data", shared / "fixtures/data/MA52", "-o", target),
+            LayoutError,
+            "has 44 joints and the model takes 15",
+        ),
         ((checkpoint, "--data", data, "-o", data), UsageError, "is no checkpoint, so it was left alone"),
         ((checkpoint, "--data", data, "-o", target, "--eval-split", "test"), UsageError, "needs measurements"),
         ((checkpoint, "--data", data, "-o", target, "--budget", 1), UsageError, "--keep auto"),
