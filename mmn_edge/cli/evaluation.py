@@ -28,7 +28,14 @@ __all__ = ["evaluate"]
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="A labelled data set.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A labelled data set, or recordings.")
+@click.option(
+    "--events",
+    "annotations",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="ANNOTATIONS",
+    help="Score events on the recordings of --data against these annotations.",
+)
 @click.option("--split", help="Its split.  [default: val, or test, or all clips]")
 @click.option(
     "--layout",
@@ -78,6 +85,7 @@ __all__ = ["evaluate"]
 def evaluate(
     models: tuple[str, ...],
     data: Path,
+    annotations: Path | None,
     split: str | None,
     layout: str | None,
     precision: str | None,
@@ -112,7 +120,35 @@ def evaluate(
       mmn-edge evaluate joint.pt bone.pt --data ucla.pkl --split test --fuse weights --fit-split val
       mmn-edge evaluate best.pt --data jhmdb.pkl --split val --fit-temperature --write
       mmn-edge evaluate joint.pt bone.pt --data data/MA52 --split test --fuse mean --submission ma52.zip
+      mmn-edge evaluate model.bundle --data recordings/ --events annotations/ -o report
     """
+    if annotations is not None:
+        for name, given in (
+            ("--split", split),
+            ("--layout", layout),
+            ("--preset", preset),
+            ("--stream", streams),
+            ("--views", views != 1),
+            ("--restrict", restrict),
+            ("--fuse", fuse),
+            ("--fit-temperature", fit_temperature),
+            ("--submission", submission),
+        ):
+            if given:
+                raise UsageError(f"{name} is for clips, and --events scores recordings: leave one of them out")
+        from mmn_edge.cli.event_evaluation import evaluate_events
+
+        evaluate_events(
+            models,
+            data,
+            annotations,
+            output=output,
+            as_json=as_json,
+            precision=precision,
+            backend=backend,
+            threads=threads,
+        )
+        return
     from mmn_edge.cli.models import model_sources
     from mmn_edge.evaluation import folder, testset
     from mmn_edge.evaluation import submission as submissions

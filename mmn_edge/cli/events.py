@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mmn_edge.events.scoring import Scores
     from mmn_edge.model.labels import Labels
 
-__all__ = ["events"]
+__all__ = ["events", "print_scores"]
 
 FORMATS = ("csv", "elan", "praat", "webvtt", "srt", "mma52")
 """Those that are written, as :data:`mmn_edge.events.formats.FORMATS` names them."""
@@ -169,7 +169,7 @@ def score(
     if as_json:
         click.echo(json.dumps(scores.to_dict(), indent=1, ensure_ascii=False))
     else:
-        _print_scores(scores)
+        print_scores(scores)
 
 
 @events.command()
@@ -329,7 +329,8 @@ def _check_folder(path: Path) -> None:
             raise UsageError(f"{path} holds {other.name}, which is no file of annotations: name a new folder")
 
 
-def _print_scores(scores: Scores) -> None:
+def print_scores(scores: Scores) -> None:
+    """The tables, on standard output."""
     known = "" if scores.hours is None else f", {scores.hours:.2f} hours watched"
     click.echo(
         f"{_number(scores.recordings, 'recording')}{known}: {_number(scores.truth, 'true event')}, "

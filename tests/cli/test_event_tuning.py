@@ -8,12 +8,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mmn_edge.bundle.bundle import Bundle
+from mmn_edge.bundle.writing import set_decoder
 from mmn_edge.cli import cli
 from mmn_edge.datasets.synthetic.scenes import scene
-from mmn_edge.errors import DataError
+from mmn_edge.errors import DataError, UsageError
 from mmn_edge.events import formats, tuning
 from mmn_edge.events.interval import AnnotationSet, Interval, Recording
-from mmn_edge.events.parameters import DecoderParameters
+from mmn_edge.events.parameters import ClassParameters, DecoderParameters
+from mmn_edge.events.scoring import score
 from mmn_edge.skeleton import recording
 
 SECONDS = 12.0
@@ -66,3 +68,42 @@ def test_a_recording_that_is_not_there_is_named(small_bundle: Path, annotated: t
     error = invoke("events", "tune", folder, truth, "-m", small_bundle).exception
     assert isinstance(error, DataError)
     assert "'s2'" in str(error)
+
+
+def test_evaluate_scores_events_and_writes_a_report(
+    small_bundle: Path, annotated: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, truth = annotated
+    bundle = shutil.copytree(small_bundle, tmp_path / "m.bundle")
+    eager = DecoderParameters(default=ClassParameters(0.09, 0.08, 0.0, 0.0, 0.25), rest="rest")
+    set_decoder(bundle, eager.to_dict())
+    report = tmp_path / "report"
+    result = invoke("evaluate", bundle, "--data", folder, "--events", truth, "-o", report, "--json")
+    assert result.exit_code == 0, result.output
+    (scores,) = json.loads(result.stdout).values()
+    found = formats.read(report / "events.csv")
+    assert scores["predicted"] == len(found.intervals) > 0
+    again = score(formats.read(truth), found, resamples=0)
+    assert again.measures["event_f1"] == pytest.approx(scores["event_f1"])
+    assert again.measures["detection_map"] == pytest.approx(scores["detection_map"], abs=1e-6)
+    assert json.loads((report / "report.json").read_text())["event_f1"] == scores["event_f1"]
+    page = (report / "report.html").read_text()
+    assert page.count("<svg") == 1 + len(list((report / "timelines").iterdir())) == 3
+    # An earlier report is replaced, anything else is left alone.
+    assert invoke("evaluate", bundle, "--data", folder, "--events", truth, "-o", report).exit_code == 0
+    (report / "mine.txt").touch()
+    refused = invoke("evaluate", bundle, "--data", folder, "--events", truth, "-o", report).exception
+    assert isinstance(refused, UsageError)
+
+
+def test_what_is_for_clips_is_refused_with_events(
+    small_bundle: Path, small_checkpoint: Path, annotated: tuple[Path, Path]
+) -> None:
+    folder, truth = annotated
+    for model, options, words in (
+        (small_bundle, ("--split", "test"), "--split is for clips"),
+        (small_checkpoint, (), "convert the checkpoint first"),
+    ):
+        error = invoke("evaluate", model, "--data", folder, "--events", truth, *options).exception
+        assert isinstance(error, UsageError)
+        assert words in str(error)
