@@ -1,6 +1,6 @@
 """How well predicted events are the true ones, or how well two annotators agree.
 
-Measures are those of ``docs/events.md``. Intervals are 95 % percentile bootstraps over recordings (Efron 1979): what
+Measures are those of ``docs/guides/events.md``. Intervals are 95 % percentile bootstraps over recordings (Efron 1979): what
 other recordings of the same kind may give. They are absent where there is one recording.
 """
 
@@ -37,7 +37,7 @@ class Scores:
         hours: Watched by both; None where that is not known.
         truth: True events of classes.
         predicted: Predicted events of classes.
-        measures: By the names of ``docs/events.md``; None where one is not defined.
+        measures: By the names of ``docs/guides/events.md``; None where one is not defined.
         intervals: The same with (low, high) instead of a number.
         classes: For each class that occurs the same, with ``truth``, ``predicted`` and ``intervals``.
         body_level: Events of which only the body-level group is known; they are not scored.
