@@ -247,6 +247,8 @@ def test_help_and_layouts_work_without_them(base: list[str]) -> None:
     [
         (["convert", "x.pt"], "torch", "convert"),
         (["convert", "small.bundle", "--engine"], "tensorrt", "tensorrt"),
+        (["events", "convert", "talk.csv", "talk.eaf"], "pympi", "annotations"),
+        (["events", "plot", "talk.csv", "-o", "talk.png"], "cairosvg", "pictures"),
         (["train", "synthetic"], "torch", "train"),
         (["recipes", "custom"], "yaml", "train"),
         (["data", "download", "a/b"], "huggingface_hub", "hub"),
@@ -262,6 +264,7 @@ def test_a_command_that_needs_more_says_what_and_how_to_install_it(
 ) -> None:
     (tmp_path / "small.bundle").symlink_to(small_bundle)
     (tmp_path / "talk.avi").write_bytes(b"RIFF")
+    (tmp_path / "talk.csv").write_text("recording,start,end,label\ntalk,1,2,nodding\n")
     process = mmn_edge(base, *arguments, cwd=tmp_path)
     assert process.returncode == 6, process.stderr
     assert not process.stdout
@@ -269,7 +272,7 @@ def test_a_command_that_needs_more_says_what_and_how_to_install_it(
     assert line.startswith("mmn-edge: ")
     assert f"needs {missing}, " in line
     assert line.endswith(f'pip install "mmn-edge[{extra}]"')
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.bundle", "talk.avi"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.bundle", "talk.avi", "talk.csv"]
 
 
 def test_a_bundle_runs_without_them(base: list[str], small_bundle: Path) -> None:

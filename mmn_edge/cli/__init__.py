@@ -165,7 +165,8 @@ def _open_streams() -> None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8")
     elif sys.__stderr__ is not None and sys.stderr is sys.__stderr__:
         encoding = sys.__stderr__.encoding
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace")
+        copy = os.dup(2)  # not closed before the process ends, which the interpreter would warn of
+        sys.stderr = os.fdopen(copy, "w", buffering=1, encoding=encoding, errors="backslashreplace", closefd=False)
 
 
 def _is_open(descriptor: int) -> bool:

@@ -1,7 +1,7 @@
 """How well predicted events are the true ones, or how well two annotators agree.
 
-Measures are those of ``docs/guides/events.md``. Intervals are 95 % percentile bootstraps over recordings (Efron 1979): what
-other recordings of the same kind may give. They are absent where there is one recording.
+Measures are those of ``docs/guides/events.md``. Intervals are 95 % percentile bootstraps over recordings (Efron 1979):
+what other recordings of the same kind may give. They are absent where there is one recording.
 """
 
 from __future__ import annotations
