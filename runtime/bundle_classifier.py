@@ -57,5 +57,6 @@ def open_classifier(
             input=manifest.input,
             temperature=manifest.temperature,
             run=run,
+            enough_seen=manifest.enough_seen,
             streams=" + ".join(entry["stream"] for entry in manifest.streams) or None,
         )

@@ -69,7 +69,9 @@ class Windows:
         notes = [f"{finding}." for finding in data.findings]
         targets, labels = testset.align(data, model.labels, notes.append)
         bones = model.preprocessing.bones
-        clips = testset.fitted_keypoints(data, model.architecture, model.layout, bones, notes.append)
+        clips = testset.fitted_keypoints(
+            data, model.architecture, model.layout, bones, notes.append, enough_seen=model.enough_seen
+        )
         picked = np.arange(len(clips))
         if limit is not None and limit < len(clips):
             picked = np.unique(np.linspace(0, len(clips) - 1, limit).astype(int))

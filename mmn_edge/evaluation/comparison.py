@@ -82,7 +82,14 @@ class Comparison:
             if clips is None:
                 continue
             bones = classifier.preprocessing.bones
-            keypoints = testset.fitted_keypoints(clips, classifier.architecture, classifier.layout, bones, self._note)
+            keypoints = testset.fitted_keypoints(
+                clips,
+                classifier.architecture,
+                classifier.layout,
+                bones,
+                self._note,
+                enough_seen=classifier.enough_seen,
+            )
             found = predict(
                 classifier, keypoints, protocol=self.protocol, views=self.views, batch=batch, on_batch=on_batch
             )

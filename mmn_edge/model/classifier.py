@@ -9,6 +9,7 @@ from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import Layout
+from mmn_edge.skeleton.missing import ENOUGH_SEEN
 from mmn_edge.skeleton.preprocess import Preprocessing
 
 __all__ = ["Classifier"]
@@ -32,6 +33,7 @@ class Classifier:
             ``docs/reference/bundle.md``.
         fitted_on: The clips that the temperature was fitted on, in words; None where nobody said it.
         streams: In words, where it holds several networks; None where its stream is that of the preprocessing.
+        enough_seen: Share of a window's joints that must have been seen for a live answer, 0 to 1.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Classifier:
     run: Callable[[Mapping[str, FloatArray]], FloatArray]
     fitted_on: str | None = None
     streams: str | None = None
+    enough_seen: float = ENOUGH_SEEN
 
     @property
     def stream(self) -> str:

@@ -1,5 +1,6 @@
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,22 @@ def test_another_layout_is_mapped() -> None:
     assert notes == ["Joints were mapped from layout openpose to imigue."]
     with pytest.raises(LayoutError, match="no mapping between them"):
         fitted(clips_of([0], shape=(5, 15, 2), layout="jhmdb"), 22, "imigue")
+
+
+def test_clips_that_show_too_little_are_counted() -> None:
+    data = clips_of([0, 1, 2])
+    sparse = data.clips[1].keypoints.copy()
+    sparse[:, 4:] = np.nan
+    data = replace(data, clips=(data.clips[0], replace(data.clips[1], keypoints=sparse), data.clips[2]))
+    _, notes = fitted(data, 22, "imigue")
+    assert notes == [
+        "1 of 3 clips show less than 25 % of the model's joints: their answers count here, and a live stream would get "
+        "none."
+    ]
+    arch, layout = Architecture(num_classes=4, num_joints=22), layouts.get("imigue")
+    quiet: list[str] = []
+    fitted_keypoints(data, arch, layout, layout.bones, quiet.append, enough_seen=0.1)
+    assert quiet == []
 
 
 def test_joints_and_coordinates_must_fit() -> None:
