@@ -37,6 +37,7 @@ from mmn_edge.drift.windows import as_features, sample_windows
 from mmn_edge.errors import LayoutError, UsageError
 from mmn_edge.events.parameters import described_decoder
 from mmn_edge.model import presets
+from mmn_edge.model.description import described_seconds
 from mmn_edge.model.presets import Window
 from mmn_edge.network import MMN
 from mmn_edge.network.quantization import quantized_sites
@@ -61,12 +62,14 @@ class Conversion:
         preset: The preset that the checkpoint was taken for.
         verifications: By precision, what was compared.
         operators: By precision, how often each operator occurs.
+        clip_seconds: How long the training clips were in the median, where the checkpoint says it.
     """
 
     bundle: Bundle
     preset: str | None
     verifications: Mapping[str, Verification]
     operators: Mapping[str, Mapping[str, int]]
+    clip_seconds: float | None = None
 
 
 def convert(
@@ -152,6 +155,12 @@ def convert(
         identity.window.seconds if window_seconds is None else window_seconds,
         identity.window.stride if window_stride is None else window_stride,
     )
+    clip_seconds = described_seconds(first.description)
+    if clip_seconds is not None and window.misses(clip_seconds) and window.seconds != identity.window.seconds:
+        note(
+            f"the model was trained on clips of {clip_seconds:.3g} s in the median, and a window of {window.seconds:g} "
+            "s holds another stretch of time: leave --window out to have it as long as they were"
+        )
     if layout is None and input_kind == "keypoints":
         raise LayoutError(
             f"{first.path} has {arch.num_joints} joints and {arch.num_classes} classes, and no preset is known for "
@@ -259,7 +268,7 @@ def convert(
                 quantization={**ranges.facts, "kept": ranges.kept, **counts} if ranges else None,
             )
         )
-    return Conversion(Bundle.open(output), identity.preset, verifications, operators)
+    return Conversion(Bundle.open(output), identity.preset, verifications, operators, clip_seconds)
 
 
 def _file(precision: str) -> str:

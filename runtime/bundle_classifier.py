@@ -59,4 +59,5 @@ def open_classifier(
             run=run,
             enough_seen=manifest.enough_seen,
             streams=" + ".join(entry["stream"] for entry in manifest.streams) or None,
+            window=manifest.window,
         )

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmn_edge.datasets import reading as clip_files
 from mmn_edge.datasets.duplicates import leaks_between, shared_recordings
+from mmn_edge.datasets.facts import median_seconds
 from mmn_edge.datasets.findings import Finding, counted
 from mmn_edge.datasets.reading import Clip
 from mmn_edge.datasets.synthetic import clips
@@ -96,6 +97,7 @@ class AnnotatedData:
 
     Attributes:
         findings: Clips that were left out, what is odd about the others, and those that are on both sides.
+        seconds: How long the training clips are in the median; None where they do not say it.
 
     Raises:
         DataError: The files are broken, or do not fit the layout or the classes.
@@ -107,6 +109,7 @@ class AnnotatedData:
         findings = (*training_set.findings, *validation_set.findings)
         findings += _on_both_sides(training_set, validation_set, train, validation)
         self.findings: tuple[str, ...] = tuple(dict.fromkeys(findings))
+        self.seconds = median_seconds(training_set.facts)
         for found in {training_set.layout, validation_set.layout} - {None, layout.name}:
             raise DataError(
                 f"{path} is in layout {found}, and the recipe is for {layout.name}: choose another recipe, or bring "

@@ -103,10 +103,22 @@ def planned(
     chosen, layout, preset = _chosen(data, recipe, changes, qat, train_split, checkpoint)
     window = preset.window if preset else presets.Window()
     source = _source(data, layout, preset, chosen, train_split, val_split, size)
+    seconds = getattr(source, "seconds", None)
+    if seconds is not None:
+        window = window.of_clips(seconds)
     stream = next((text.partition("=")[2] for text in changes if text.startswith("stream=")), None)
     folder = output or Path("runs") / (chosen.name if stream is None else f"{chosen.name}-{stream}")
     with joined(device) as processes:
-        yield Trainer(source, begin(source, layout, chosen, checkpoint), layout, folder, window, processes, tensorboard)
+        yield Trainer(
+            source,
+            begin(source, layout, chosen, checkpoint),
+            layout,
+            folder,
+            window,
+            processes,
+            tensorboard,
+            clip_seconds=seconds,
+        )
 
 
 def unlearnable(source: TrainingData) -> list[str]:

@@ -65,6 +65,7 @@ class Trainer:
         processes: This process and those that share the run.
         tensorboard: Whether to write TensorBoard events too.
         history: The results of the epochs so far.
+        clip_seconds: How long the training clips are in the median, where they say it; the checkpoint keeps it.
     """
 
     data: TrainingData
@@ -75,6 +76,7 @@ class Trainer:
     processes: Processes = field(default_factory=lambda: Processes(0, 1, torch.device("cpu")))
     tensorboard: bool = False
     history: list[EpochResult] = field(default_factory=list)
+    clip_seconds: float | None = None
 
     def __post_init__(self) -> None:
         self.recipe, self.network, self.teacher = self.beginning.recipe, self.beginning.network, self.beginning.teacher
@@ -316,7 +318,7 @@ class Trainer:
     def _description(self) -> dict[str, Any]:
         """What a checkpoint says of itself, so that ``mmn-edge convert`` needs nothing else."""
         arch = self.network.arch
-        values = {
+        values: dict[str, Any] = {
             "preset": self.recipe.preset,
             "layout": self.layout.name,
             "labels": self.data.labels.to_dict(),
@@ -332,6 +334,8 @@ class Trainer:
             "result": asdict(self.history[-1]),
             "tools": {"mmn-edge": mmn_edge.__version__, "torch": str(torch.__version__)},
         }
+        if self.clip_seconds is not None:
+            values["clip_seconds"] = self.clip_seconds
         if self.beginning.kept is not None:
             values["quantization"] = {"method": "qat", "kept": list(self.beginning.kept)}
         return values

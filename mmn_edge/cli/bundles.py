@@ -238,6 +238,11 @@ def _report(result: Conversion) -> None:
         + (f", preset {result.preset}" if result.preset else "")
         + (f", stream {manifest.preprocessing.stream}" if manifest.preprocessing and len(manifest.streams) == 1 else "")
     )
+    window = manifest.window
+    origin = f", as the training clips ({result.clip_seconds:.3g} s)" if result.clip_seconds is not None else ""
+    if result.clip_seconds is not None and window.misses(result.clip_seconds):
+        origin = f"; the training clips had {result.clip_seconds:.3g} s"
+    click.echo(f"  window    {window.seconds:g} s{origin}, one every {window.stride:g} s")
     if len(manifest.streams) > 1:
         parts = (f"{entry['weight']:.3g} x {entry['stream']} ({entry['file']})" for entry in manifest.streams)
         click.echo(f"  streams   {' + '.join(parts)}")

@@ -126,6 +126,9 @@ def train(
                 f"{trainer.recipe.optim.epochs} epochs on {processes.device} -> {folder}",
                 err=True,
             )
+            if trainer.clip_seconds is not None:
+                window = f"the live window is {trainer.window.seconds:g} s"
+                click.echo(f"clips of {trainer.clip_seconds:.3g} s in the median: {window}", err=True)
             if trainer.beginning.note:
                 click.echo(trainer.beginning.note, err=True)
             terminal.warn([*source.findings, *unlearnable(source)], None if data in MADE else Path(data))

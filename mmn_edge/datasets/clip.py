@@ -30,6 +30,7 @@ __all__ = [
     "are_withheld",
     "check_coordinates",
     "class_index",
+    "frame_times",
     "is_trained_on",
     "is_withheld",
     "make_clip",
@@ -185,7 +186,7 @@ def make_clip(
     layout: str | None = None,
     frames: int | None = None,
     scale: ScoreScale | None = None,
-    times: npt.NDArray[np.float64] | None = None,
+    times: Any = None,
     placeholders: int = 0,
     notes: tuple[str, ...] = (),
 ) -> Clip:
@@ -202,13 +203,13 @@ def make_clip(
         layout: The layout of the keypoints, where it is known.
         frames: How many of the frames are the clip's (``total_frames``); the rest is padding. None: all.
         scale: What the scores mean, where that is declared.
-        times: Seconds of each frame, where they are known.
+        times: Array-like ``(T,)``, seconds of each frame; or None.
         placeholders: Of a clip whose unseen joints are hidden already: how many of them lay at the origin or at -1 -1.
         notes: What is odd about whom it shows, as far as that is known before.
 
     Raises:
         DataError: The label is no class; wrong shapes; no frames; coordinates beyond any unit; scores that are none;
-            nothing was ever seen.
+            time stamps that are none; nothing was ever seen.
         LayoutError: The layout is unknown, or has another number of joints.
     """
     points = _numbers(where, "keypoint", "(M, T, V, C)", keypoints)
@@ -228,6 +229,7 @@ def make_clip(
                 f"(M, T, V, C) = {points.shape}"
             )
         confidence = confidence[:, :frames]
+    known = frame_times(where, times, points.shape[1])
     points = points[:, :frames]
     person, others = longest_seen(points, confidence)
     points = points[person]
@@ -247,7 +249,25 @@ def make_clip(
             f"{where} holds no joint that was ever seen: remove it ('mmn-edge data check' lists all such clips)"
         )
     index = _check_label(where, label, class_names)
-    return Clip(name, index, hidden, layout, seen, times, placeholders + count, (*notes, *others))
+    known = None if known is None else known[:frames]
+    return Clip(name, index, hidden, layout, seen, known, placeholders + count, (*notes, *others))
+
+
+def frame_times(where: str, values: Any, frames: int) -> npt.NDArray[np.float64] | None:
+    """The time stamps of a clip's frames, ``(T,)`` in seconds; None where there are none.
+
+    Raises:
+        DataError: They are no numbers, not one a frame, or run backwards.
+    """
+    if values is None:
+        return None
+    times = np.asarray(values)
+    if times.dtype.kind not in "iuf" or times.shape != (frames,):
+        raise DataError(f'{where} needs as "time" one number of seconds for each of its {frames} frames')
+    times = times.astype(np.float64)
+    if not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        raise DataError(f'{where} has a "time" that is not finite or runs backwards: it must be seconds, rising')
+    return times
 
 
 def check_coordinates(where: str, keypoints: FloatArray) -> None:

@@ -17,7 +17,7 @@ from mmn_edge.skeleton.clock import doubt
 from mmn_edge.skeleton.continuity import jumps
 from mmn_edge.skeleton.frame import FloatArray
 
-__all__ = ["ClipFacts", "facts_of", "guess_layouts", "guess_units"]
+__all__ = ["ClipFacts", "facts_of", "guess_layouts", "guess_units", "median_seconds"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class ClipFacts:
         layout: Its layout where the data set says it.
         jumps: The frames at which the body is suddenly elsewhere.
         notes: What is odd about whom it shows, and about its time stamps.
+        seconds: From its first frame to its last; None where nobody said it, or the time stamps are no clock.
     """
 
     entry: ClipEntry
@@ -58,6 +59,7 @@ class ClipFacts:
     layout: str | None
     jumps: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    seconds: float | None = None
 
     @property
     def extent(self) -> float:
@@ -92,12 +94,25 @@ def facts_of(entry: ClipEntry, clip: Clip) -> ClipFacts:
         layout=clip.layout,
         jumps=jumps(points, clip.times),
         notes=(*clip.notes, *_clock_notes(clip)),
+        seconds=_seconds(clip),
     )
+
+
+def _seconds(clip: Clip) -> float | None:
+    if clip.times is None or len(clip.times) < 2 or _clock_notes(clip):
+        return None
+    return float(clip.times[-1] - clip.times[0])
 
 
 def _clock_notes(clip: Clip) -> tuple[str, ...]:
     wrong = None if clip.times is None else doubt(clip.times.tolist(), Window().seconds)
     return () if wrong is None else (f"its time stamps are no clock: {wrong}",)
+
+
+def median_seconds(facts: Sequence[ClipFacts]) -> float | None:
+    """How long clips are in the median; None where fewer than half of them say it."""
+    known = [fact.seconds for fact in facts if fact.seconds is not None]
+    return float(np.median(known)) if known and 2 * len(known) >= len(facts) else None
 
 
 def _only_layout(joints: int, channels: int) -> str | None:

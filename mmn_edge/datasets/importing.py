@@ -70,7 +70,7 @@ class ImportedSet:
     Attributes:
         layout: Its name.
         annotations: ``frame_dir``, ``label``, ``total_frames``, ``keypoint (1, T, V, C)`` and ``keypoint_score
-            (1, T, V)``; zeros where a joint was not seen.
+            (1, T, V)``, zeros where a joint was not seen; ``time (T,)`` and groups where they are known.
         class_names: The classes, or None.
         splits: The splits of the inputs, or none.
         left_out: Clips in which no joint of the layout was ever seen.
@@ -274,6 +274,7 @@ def convert(
                 "total_frames": len(keypoints),
                 "keypoint": np.where(seen[..., None], keypoints, np.float32(0))[None],
                 "keypoint_score": scores[None],
+                **({} if sequence.times is None else {"time": sequence.times}),
                 **item.groups,
             }
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmn_edge.evaluation import testset
 from mmn_edge.evaluation.calibration import TemperatureFit, fit_weights
-from mmn_edge.evaluation.evaluation import Trial, predict
+from mmn_edge.evaluation.evaluation import DEPLOYED, Trial, predict
 from mmn_edge.evaluation.metrics import Array, Indices
 from mmn_edge.evaluation.report import Report
 from mmn_edge.evaluation.testset import EvaluationSet
@@ -90,6 +90,8 @@ class Comparison:
                 self._note,
                 enough_seen=classifier.enough_seen,
             )
+            if self.protocol == DEPLOYED and classifier.window is not None:
+                keypoints = testset.as_live(clips, keypoints, classifier.window, self._note)
             found = predict(
                 classifier, keypoints, protocol=self.protocol, views=self.views, batch=batch, on_batch=on_batch
             )

@@ -17,7 +17,8 @@ from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.evaluation.metrics import Indices
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
-from mmn_edge.skeleton import layouts
+from mmn_edge.model.presets import Window
+from mmn_edge.skeleton import clock, layouts
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.skeleton.layouts import Layout
@@ -27,12 +28,16 @@ __all__ = [
     "EvaluationSet",
     "align",
     "align_models",
+    "as_live",
     "default_split",
     "fitted_keypoints",
     "is_trained_on",
     "read",
     "read_unlabelled",
 ]
+
+TIME_SLACK = 1e-6
+"""Seconds; time stamps that passed through decimal text may be off by less."""
 
 Note = Callable[[str], None]
 """Takes a sentence that the report must hold."""
@@ -258,6 +263,45 @@ def _is_numbered(labels: Labels) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def as_live(data: EvaluationSet, keypoints: Sequence[FloatArray], window: Window, note: Note) -> list[FloatArray]:
+    """Clips as a live window holds them: of one that is longer, by its time stamps, the middle.
+
+    A clip without time stamps, or with ones that are no clock, is taken whole, and nothing is claimed about it.
+
+    Args:
+        data: The clips.
+        keypoints: For every clip ``(L, V, C)``.
+        window: The live window.
+        note: Is told what a reader of the numbers should know.
+    """
+    lengths = {
+        index: float(clip.times[-1] - clip.times[0])
+        for index, clip in enumerate(data.clips)
+        if clip.times is not None and len(clip.times) > 1 and clock.doubt(clip.times.tolist(), window.seconds) is None
+    }
+    found = list(keypoints)
+    longer = [index for index, seconds in lengths.items() if seconds > window.seconds and window.misses(seconds)]
+    for index in longer:
+        times = data.clips[index].times
+        assert times is not None
+        begin = (times[0] + times[-1] - window.seconds) / 2
+        first, last = np.searchsorted(times, (begin - TIME_SLACK, begin + window.seconds + TIME_SLACK))
+        found[index] = found[index][first:last]
+    middle = float(np.median(list(lengths.values()))) if lengths else window.seconds
+    if longer:
+        note(
+            f"{len(longer)} of {len(found)} clips are longer than the model's live window of {window.seconds:g} s: of "
+            f"each the middle {window.seconds:g} s were used, as a stream gives them. If it was trained on whole clips "
+            f"({middle:.3g} s in the median here), convert it with --window {middle:.2g}."
+        )
+    elif window.misses(middle):
+        note(
+            f"The clips are {middle:.3g} s long in the median, and the model's live window has {window.seconds:g} s: "
+            "live, it holds more than such a clip."
+        )
+    return found
 
 
 def fitted_keypoints(

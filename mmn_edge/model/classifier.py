@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
+from mmn_edge.model.presets import Window
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import Layout
 from mmn_edge.skeleton.missing import ENOUGH_SEEN
@@ -32,6 +33,7 @@ class Classifier:
         run: Inputs by name, of a batch, to logits ``(N, K)``; names and shapes are those of
             ``docs/reference/bundle.md``.
         fitted_on: The clips that the temperature was fitted on, in words; None where nobody said it.
+        window: The live window; None where nobody said it.
         streams: In words, where it holds several networks; None where its stream is that of the preprocessing.
         enough_seen: Share of a window's joints that must have been seen for a live answer, 0 to 1.
     """
@@ -49,6 +51,7 @@ class Classifier:
     fitted_on: str | None = None
     streams: str | None = None
     enough_seen: float = ENOUGH_SEEN
+    window: Window | None = None
 
     @property
     def stream(self) -> str:

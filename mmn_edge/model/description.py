@@ -17,7 +17,7 @@ from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.layouts import Layout
 from mmn_edge.skeleton.preprocess import STREAMS, Preprocessing
 
-__all__ = ["Identity", "described_options", "described_task", "described_temperature", "identify"]
+__all__ = ["Identity", "described_options", "described_seconds", "described_task", "described_temperature", "identify"]
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,12 @@ def described_options(description: Mapping[str, Any]) -> dict[str, Any]:
                 f"value with --model-option {name}=.. to a plain state dict"
             )
     return named
+
+
+def described_seconds(description: Mapping[str, Any]) -> float | None:
+    """How long the training clips were in the median, where the checkpoint says it."""
+    value = description.get("clip_seconds")
+    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
 
 
 def described_temperature(description: Mapping[str, Any], origin: Path) -> float:

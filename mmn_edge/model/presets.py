@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmn_edge.errors import UsageError
 from mmn_edge.model import labels
@@ -18,6 +18,13 @@ CHECKPOINT_ORIGINS = (
 
 
 MIN_SECONDS, MAX_SECONDS = 0.01, 3600
+
+
+SHORTEST, LONGEST = 0.3, 60.0
+"""Seconds of a live window that follows the clips: shorter ones hold too few frames, longer ones come too late."""
+
+TOLERANCE = 1.25
+"""How many times as long as the window clips may be, or the window as the clips."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,15 @@ class Window:
             )
         if self.frames < 1:
             raise UsageError(f"a window of {self.frames} frames makes no sense: it must be at least 1")
+
+    def of_clips(self, seconds: float) -> Window:
+        """The same for clips of ``seconds``: as long as they are, within what a live window can be."""
+        seconds = round(min(max(seconds, SHORTEST), LONGEST), 2)
+        return replace(self, seconds=seconds, stride=min(self.stride, seconds))
+
+    def misses(self, seconds: float) -> bool:
+        """Whether clips of ``seconds`` are of another length than the window, by more than a quarter."""
+        return not 1 / TOLERANCE <= seconds / self.seconds <= TOLERANCE
 
     @property
     def max_gap(self) -> float:

@@ -62,6 +62,7 @@ def open_checkpoint(
         temperature=described_temperature(description, path),
         run=run,
         fitted_on=description.get("temperature_fitted_on"),
+        window=identity.window,
     )
 
 

@@ -187,3 +187,41 @@ def test_what_is_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     result = invoke("train", "synthetic", "-o", tmp_path / "run")
     assert type(result.exception) is MissingDependencyError
     assert 'pip install "mmn-edge[train]"' in str(result.exception)
+
+
+def test_the_live_window_is_as_long_as_the_training_clips(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    entries = [
+        {
+            "frame_dir": f"c{index}",
+            "label": index % 2,
+            "keypoint": rng.uniform(50, 400, (1, 100, 15, 2)),
+            "time": 7 + np.arange(100) / 20,
+        }
+        for index in range(16)
+    ]
+    split = {"train": [f"c{index}" for index in range(12)], "val": [f"c{index}" for index in range(12, 16)]}
+    path = tmp_path / "set.pkl"
+    path.write_bytes(pickle.dumps({"annotations": entries, "layout": "jhmdb", "split": split}))
+    imported = tmp_path / "imported.pkl"  # which keeps time stamps
+    assert invoke("data", "import", path, "--to", "jhmdb", "-o", imported).exit_code == 0
+    run = tmp_path / "run"
+    found = invoke(
+        "train", imported, "--recipe", "jhmdb-joint", "--epochs", 1, *SMALL, "--set", "model.frames=16", "-o", run
+    )
+    assert "clips of 4.95 s in the median: the live window is 4.95 s" in found.output
+    description = read_checkpoint(run / "last.pt")[1]
+    assert (description["window"]["seconds"], description["clip_seconds"]) == (4.95, pytest.approx(4.95))
+    found = invoke("convert", run / "last.pt", "-o", tmp_path / "a.bundle")
+    assert "window    4.95 s, as the training clips (4.95 s), one every 0.25 s" in found.output
+    assert "live window" not in invoke("evaluate", tmp_path / "a.bundle", "--data", imported).output
+    found = invoke("convert", run / "last.pt", "--window", 2, "-o", tmp_path / "b.bundle")
+    assert "the model was trained on clips of 4.95 s in the median, and a window of 2 s" in found.output
+    output = invoke("evaluate", tmp_path / "b.bundle", "--data", imported).output
+    assert "4 of 4 clips are longer than the model's live window of 2 s" in " ".join(output.split())
+    entries[0]["time"] = np.arange(100)
+    entries[1]["time"] = np.arange(99)
+    path.write_bytes(pickle.dumps({"annotations": entries, "layout": "jhmdb", "split": split}))
+    output = invoke("data", "check", path).output
+    assert "clip c0: its time stamps are no clock" in output
+    assert 'clip c1 needs as "time" one number of seconds for each of its 100 frames' in output

@@ -10,9 +10,10 @@ import pytest
 from mmn_edge.datasets.reading import Clip
 from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.evaluation import testset
-from mmn_edge.evaluation.testset import EvaluationSet, align, align_models, fitted_keypoints
+from mmn_edge.evaluation.testset import EvaluationSet, align, align_models, as_live, fitted_keypoints
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
+from mmn_edge.model.presets import Window
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.missing import fill_missing
 
@@ -219,3 +220,21 @@ def test_scores_of_unlabelled_clips_are_used(tmp_path: Path) -> None:
     assert found is not None
     unseen = np.isnan(found.clips[0].keypoints).any(axis=-1)
     assert np.argwhere(unseen).tolist() == [[2, 7]]
+
+
+def test_clips_longer_than_the_live_window_are_seen_as_a_stream_gives_them() -> None:
+    window = Window(seconds=2.0)
+    frames = np.arange(150, dtype=np.float32)[:, None, None] * np.ones((1, 22, 2), np.float32)
+    times = np.arange(150) / 30  # 5 s
+    slow = np.arange(150) * 1.0  # frame numbers
+    timed, plain, doubtful = (Clip(name, 0, frames, times=t) for name, t in (("a", times), ("b", None), ("c", slow)))
+    notes: list[str] = []
+    data = EvaluationSet(Path("set.pkl"), "val", (timed, plain, doubtful), None, "imigue")
+    found = as_live(data, [frames] * 3, window, notes.append)
+    assert [len(clip) for clip in found] == [60, 150, 150]
+    assert found[0][[0, -1], 0, 0].tolist() == [45, 104]
+    assert notes[0].startswith("1 of 3 clips are longer than the model's live window of 2 s")
+    short = EvaluationSet(Path("set.pkl"), "val", (Clip("a", 0, frames[:16], times=times[:16]),), None, "imigue")
+    notes.clear()
+    assert len(as_live(short, [frames[:16]], window, notes.append)[0]) == 16
+    assert notes[0].startswith("The clips are 0.5 s long in the median")

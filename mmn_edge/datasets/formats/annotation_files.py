@@ -177,6 +177,7 @@ def _read_annotation(
         layout=layout,
         frames=total_frames(entry),
         scale=scale,
+        times=entry.get("time"),
     )
 
 

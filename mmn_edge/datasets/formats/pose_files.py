@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mmn_edge.datasets.clip import frame_times
 from mmn_edge.datasets.formats.arrays import load_arrays
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
@@ -119,7 +120,8 @@ def _read_arrays(path: Path) -> PoseSequence:
     if scores is None:
         scores = np.ones(keypoints.shape[:-1], np.float32)
     named = None if layout is None else str(layout.item())
-    return observed(str(path), keypoints, scores, named, scale=scale, notes=notes)
+    times = frame_times(str(path), arrays.get("time"), len(keypoints))
+    return observed(str(path), keypoints, scores, named, scale=scale, times=times, notes=notes)
 
 
 def _read_recording(path: Path) -> PoseSequence:
