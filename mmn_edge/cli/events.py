@@ -29,8 +29,9 @@ def events() -> None:
     """Convert, compare and draw annotations and events: who did what from when to when.
 
     Read are tables (recording,person,start,end,label,score,annotator), ELAN's .eaf, Praat's .TextGrid, BORIS's tables,
-    .vtt and .srt as written here, and MMA-52's predictions (.csv, .zip). A file recordings.csv beside them says what
-    was watched: a recording in which nothing happened is something else than one that nobody annotated.
+    .vtt and .srt as written here, MMA-52's predictions (.csv, .zip), and what 'mmn-edge run --json' prints (.jsonl). A
+    file recordings.csv beside them says what was watched: a recording in which nothing happened is something else than
+    one that nobody annotated.
 
     \b
     Examples:
@@ -75,7 +76,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help=f"The format of B: {', '.join(FORMATS)}.  [default: by B's suffix]",
 )
 @click.option("--media", type=click.Path(path_type=Path), help="The video that an .eaf is to be opened with.")
-@click.option("--force", is_flag=True, help="Replace B if it is there.")
+@click.option("--force", is_flag=True, help="Replace the file B if it is there.")
 @reading_options
 def convert(
     source: Path,
@@ -102,7 +103,9 @@ def convert(
     """
     from mmn_edge.events.formats import read, write, write_folder
 
-    if target.exists() and not force:
+    if target.is_dir() and any(target.iterdir()):
+        raise UsageError(f"{target} is a folder that holds something, and was left alone: name a new one")
+    if target.is_file() and not force:
         raise UsageError(f"{target} exists and was left alone: name another with B, or give --force to replace it")
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{target} is what is read: name another file or folder to write to")
@@ -114,7 +117,6 @@ def convert(
     if folder and to is None:
         raise UsageError(f"{target} has no suffix that says its format: give one, or name the format with --to")
     if folder:
-        _check_folder(target)
         lost = write_folder(found, target, to=str(to), labels=known)
     else:
         lost = write(found, target, to=to, labels=known, media=media)
@@ -310,23 +312,6 @@ def label_set(text: str | None) -> Labels | None:
     from mmn_edge.datasets.formats.folder import read_classes
 
     return label_sets.Labels(read_classes(path))
-
-
-def _check_folder(path: Path) -> None:
-    """Refuse to replace a folder that holds anything but annotations.
-
-    Raises:
-        UsageError: It does.
-    """
-    from mmn_edge.events.formats import FORMATS
-
-    suffixes = {suffix.lower() for entry in FORMATS.values() for suffix in entry.suffixes}
-    if path.is_dir():
-        other = next(
-            (entry for entry in path.iterdir() if entry.is_dir() or entry.suffix.lower() not in suffixes), None
-        )
-        if other is not None:
-            raise UsageError(f"{path} holds {other.name}, which is no file of annotations: name a new folder")
 
 
 def print_scores(scores: Scores) -> None:

@@ -136,12 +136,11 @@ class AnnotatedSet:
 
 def is_annotated(path: Path) -> bool:
     """Whether this is a file of annotations, or a folder with such files that is no data set of clips."""
-    known = {suffix.lower() for kind in formats.FORMATS.values() for suffix in kind.suffixes}
     if path.is_file():
-        return path.suffix.lower() in known
+        return path.suffix.lower() in formats.FOLDER_SUFFIXES
     if not path.is_dir() or (path / LABELS).is_file():
         return False
-    return any(entry.suffix.lower() in known - {".txt"} and entry.is_file() for entry in path.iterdir())
+    return any(entry.suffix.lower() in formats.FOLDER_SUFFIXES and entry.is_file() for entry in path.iterdir())
 
 
 def open_annotated(path: Path) -> AnnotatedSet:

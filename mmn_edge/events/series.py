@@ -91,5 +91,5 @@ def interval_of(event: Event, recording: str) -> Interval:
         str(event.person),
         score,
         ANNOTATOR,
-        (("emitted", f"{event.emitted:.6g}"),),
+        (("emitted", repr(round(event.emitted, 6))),),
     )

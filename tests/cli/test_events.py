@@ -62,7 +62,7 @@ def test_convert_replaces_nothing_unasked(truth: Path, tmp_path: Path, capsys: p
     notes.mkdir()
     (notes / "thesis.docx").touch()
     assert run("convert", one, notes, "--to", "csv", "--force") == 2
-    assert "holds thesis.docx, which is no file of annotations" in capsys.readouterr().err
+    assert "is a folder that holds something, and was left alone" in capsys.readouterr().err
     assert [p.name for p in notes.iterdir()] == ["thesis.docx"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.events.formats.boris import is_boris, read_boris
 from mmn_edge.events.formats.elan import read_elan, write_elan
+from mmn_edge.events.formats.lines import read_lines
 from mmn_edge.events.formats.mma52 import is_mma52, read_mma52, write_mma52
 from mmn_edge.events.formats.options import Reading, Writing
 from mmn_edge.events.formats.praat import read_textgrid, write_textgrid
@@ -27,7 +28,7 @@ from mmn_edge.events.naming import fit_labels, some
 from mmn_edge.model.labels import Labels
 from mmn_edge.system.files import atomic_folder
 
-__all__ = ["FORMATS", "Format", "format_for", "format_of", "losses", "read", "write"]
+__all__ = ["FOLDER_SUFFIXES", "FORMATS", "Format", "format_for", "format_of", "losses", "read", "write"]
 
 Reader = Callable[[Path, Reading], AnnotationSet]
 Writer = Callable[[Path, AnnotationSet, Writing], None]
@@ -112,9 +113,16 @@ FORMATS = {
             "mma52", "MMA-52 table", (".zip", ".csv"), read_mma52, write_mma52, many=True, holds=frozenset({"score"})
         ),
         Format("boris", "BORIS table", (".tsv", ".csv", ".txt"), _path_only(read_boris), many=True),
+        Format("events", "events of mmn-edge run", (".jsonl",), _path_only(read_lines), many=True),
     )
 }
 """All formats by name; of two with one suffix, the first is written unless another is asked for."""
+
+
+FOLDER_SUFFIXES = frozenset(
+    suffix.lower() for entry in FORMATS.values() for suffix in entry.suffixes if suffix not in (".txt", ".jsonl")
+)
+"""Of files of annotations in a folder, where texts are notes and JSON Lines are recordings."""
 
 
 def format_of(path: Path) -> Format:
@@ -182,8 +190,9 @@ def read(
     """
     options = Reading(labels, tuple(tiers))
     if path.is_dir():
-        names = {suffix.lower() for entry in FORMATS.values() for suffix in entry.suffixes if suffix != ".txt"}
-        files = sorted(f for f in path.iterdir() if f.suffix.lower() in names and f.name != RECORDINGS and f.is_file())
+        files = sorted(
+            f for f in path.iterdir() if f.suffix.lower() in FOLDER_SUFFIXES and f.name != RECORDINGS and f.is_file()
+        )
         listed = recordings or path / RECORDINGS
         if not files and not listed.is_file():
             raise DataError(f"{path} holds no files of annotations: {_known()} are read")

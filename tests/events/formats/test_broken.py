@@ -264,7 +264,11 @@ def test_a_textgrid_may_hold_comments_and_many_of_them(tmp_path: Path) -> None:
         ("talk.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n\n", "line 3: the label is empty"),
         ("talk.srt", "1\n00:00:01,000 --> 00:00:02\nnodding\n", "line 2 is no timing"),
         ("talk.srt", "1\n00:00:01,000 --> 00:00:02,000\ngrö\n".encode("latin-1"), "line 3 is no UTF-8 text"),
-        ("talk.mp4", "x", "is no file of annotations: .csv, .eaf, .TextGrid, .vtt, .srt, .zip, .tsv, .txt are read"),
+        (
+            "talk.mp4",
+            "x",
+            "is no file of annotations: .csv, .eaf, .TextGrid, .vtt, .srt, .zip, .tsv, .txt, .jsonl are read",
+        ),
     ],
 )
 def test_subtitles(tmp_path: Path, name: str, content: str | bytes, reason: str) -> None:
