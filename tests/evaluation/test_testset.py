@@ -238,3 +238,39 @@ def test_clips_longer_than_the_live_window_are_seen_as_a_stream_gives_them() -> 
     notes.clear()
     assert len(as_live(short, [frames[:16]], window, notes.append)[0]) == 16
     assert notes[0].startswith("The clips are 0.5 s long in the median")
+
+
+def labelless(tmp_path: Path, labels: list[int | None]) -> Path:
+    """A folder in the authors' format whose test split has no label file; stray labels stand in its annotations."""
+    rng = np.random.default_rng(0)
+    entries = [
+        {"frame_dir": f"c{n}", "label": label, "keypoint": rng.uniform(1, 9, (1, 5, 22, 2))}
+        for n, label in enumerate(labels)
+    ]
+    (tmp_path / "test_data.pkl").write_bytes(pickle.dumps({"annotations": entries}))
+    return tmp_path
+
+
+def test_a_stray_label_does_not_make_a_split_without_labels_unreadable(tmp_path: Path) -> None:
+    folder = labelless(tmp_path, [0, 0, 0])
+    found = testset.read_unlabelled(folder, "test")
+    assert found is not None
+    assert len(found.clips) == 3
+    names = [{"file_name": f"c{n}", "label": label} for n, label in enumerate((None, 3, None))]
+    (folder / "test_label.pkl").write_bytes(pickle.dumps(names))
+    found = testset.read_unlabelled(folder, "test")
+    assert found is not None
+    assert len(found.clips) == 3
+
+
+def test_what_is_odd_about_clips_is_among_the_findings(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    entries = [{"frame_dir": f"c{n}", "label": 0, "keypoint": rng.uniform(1, 9, (1, 5, 22, 2))} for n in range(12)]
+    entries[4]["keypoint"][0, 2, 3] = 1e30
+    (tmp_path / "d.pkl").write_bytes(
+        pickle.dumps({"annotations": entries, "split": {"test": [e["frame_dir"] for e in entries]}})
+    )
+    found = testset.read(tmp_path / "d.pkl", "test")
+    assert len(found.clips) == 11
+    assert "clip c4 has a coordinate of 1e+30 in frame 2, joint 3" in found.findings[0]
+    assert any(finding.startswith("all 11 clips of split test have label 0") for finding in found.findings)
