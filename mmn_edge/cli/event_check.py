@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mmn_edge.cli import terminal
+from mmn_edge.system.words import some
 
 if TYPE_CHECKING:
     from mmn_edge.events.check import EventReport
@@ -32,9 +33,9 @@ def print_events(report: EventReport, *, as_json: bool, shown: int | None) -> No
     click.echo(f"  watched      {'not known' if report.hours is None else f'{report.hours:.2f} hours'}")
     click.echo(f"  events       {report.events}, {_durations(report.durations)}")
     if report.persons:
-        click.echo(f"  persons      {_names(report.persons)}")
+        click.echo(f"  persons      {some(report.persons)}")
     if report.annotators:
-        click.echo(f"  annotators   {_names(report.annotators)}")
+        click.echo(f"  annotators   {some(report.annotators)}")
     if report.at_once is not None:
         shares = [f"{100 * share:.1f} %" for share in report.at_once]
         click.echo(f"  at once      none {shares[0]}, one {shares[1]}, two {shares[2]}, more {shares[3]} of the time")
@@ -54,7 +55,3 @@ def print_events(report: EventReport, *, as_json: bool, shown: int | None) -> No
 
 def _durations(values: tuple[float, float, float] | None) -> str:
     return "{1:.1f} s long (5 to 95 %: {0:.1f} to {2:.1f} s)".format(*values) if values else "nothing happened"
-
-
-def _names(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

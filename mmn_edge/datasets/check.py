@@ -12,10 +12,11 @@ import numpy as np
 from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, is_trained_on
 from mmn_edge.datasets.duplicates import leaks, pairs, recordings_on_both_sides, twins
 from mmn_edge.datasets.facts import ClipFacts, facts_of, guess_layouts, guess_units
-from mmn_edge.datasets.findings import Finding, counted, grouped, some
+from mmn_edge.datasets.findings import Finding, counted, grouped
 from mmn_edge.datasets.values import frame_findings, identity_findings, placeholder_labels, value_findings
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
+from mmn_edge.system.words import some
 
 __all__ = ["ClassCount", "Lengths", "Report", "check", "findings", "read_entries"]
 

@@ -21,6 +21,7 @@ from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.continuity import longest_seen
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import ScoreScale, hide_unseen, split_confidence, unit_scores
+from mmn_edge.system.words import some
 
 __all__ = [
     "FARTHEST",
@@ -143,7 +144,8 @@ def class_index(label: Any, class_names: tuple[str, ...] | None) -> int:
             return class_names.index(label)
         text = label.strip()
         if not text.lstrip("-").isdecimal():
-            raise ValueError(f"{label!r} is no class: {_some(class_names) if class_names else 'no classes are named'}")
+            known = f"the classes are {some(class_names)}" if class_names else "no classes are named"
+            raise ValueError(f"{label!r} is no class: {known}")
         return int(text)
     if isinstance(label, bool | np.bool_):
         raise ValueError(f"{label} is no label")  # noqa: TRY004 - one kind of error for all labels
@@ -329,8 +331,3 @@ def _check_layout(where: str, layout: str, joints: int) -> None:
         raise LayoutError(f"{where}: {error}") from None
     if wanted != joints:
         raise LayoutError(f"{where} has {joints} joints, and its layout {layout} has {wanted}")
-
-
-def _some(names: tuple[str, ...]) -> str:
-    text = ", ".join(names[:10])
-    return f"the classes are {text}" + (f" and {len(names) - 10} more" if len(names) > 10 else "")

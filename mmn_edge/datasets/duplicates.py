@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from mmn_edge.datasets.facts import ClipFacts
-from mmn_edge.datasets.findings import Finding, counted, some
+from mmn_edge.datasets.findings import Finding, counted
+from mmn_edge.system.words import some
 
 __all__ = ["held_out_from", "leaks", "leaks_between", "pairs", "recordings_on_both_sides", "shared_recordings", "twins"]
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Finding", "counted", "grouped", "some"]
-
-SHOWN_NAMES = 10
-"""Names that a sentence lists."""
+__all__ = ["Finding", "counted", "grouped"]
 
 
 class Finding(str):
@@ -50,9 +47,3 @@ def counted(clips: Sequence[str], what: str, detail: str = "") -> list[Finding]:
         return []
     number = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
     return [Finding(f"{number} {what}, such as {clips[0]}{detail}", tuple(clips))]
-
-
-def some(names: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
-    more = len(names) - SHOWN_NAMES
-    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mmn_edge.datasets.facts import ClipFacts
-from mmn_edge.datasets.findings import Finding, counted, grouped, some
+from mmn_edge.datasets.findings import Finding, counted, grouped
+from mmn_edge.system.words import some
 
 __all__ = ["frame_findings", "identity_findings", "placeholder_labels", "value_findings"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from mmn_edge.evaluation.report import Report
 from mmn_edge.evaluation.testset import EvaluationSet
 from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
+from mmn_edge.system.words import some
 
 __all__ = ["FUSIONS", "Comparison"]
 
@@ -174,7 +175,9 @@ class Comparison:
         present = set(self._targets.tolist())
         empty = [name for index, name in enumerate(self._labels.classes) if index not in present]
         if empty:
-            self._note(f"{len(empty)} of the model's {len(self._labels)} classes have no clips here: {_some(empty)}.")
+            self._note(
+                f"{len(empty)} of the model's {len(self._labels)} classes have no clips here: {some(empty, 12)}."
+            )
 
     def _note_temperature(self, classifier: Classifier) -> None:
         if classifier.temperature == 1:
@@ -189,7 +192,3 @@ class Comparison:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

@@ -23,6 +23,7 @@ from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.skeleton.layouts import Layout
 from mmn_edge.skeleton.missing import ENOUGH_SEEN, ScoreScale
+from mmn_edge.system.words import some
 
 __all__ = [
     "EvaluationSet",
@@ -203,7 +204,7 @@ def align(data: EvaluationSet, model: Labels, note: Note) -> tuple[Indices, Labe
     if lost:
         raise DataError(
             f"{data.path} has clips of {len(lost)} classes that the model does not know: "
-            f"{', '.join(names[index] for index in lost)} (it knows {_some(model.classes)})"
+            f"{', '.join(names[index] for index in lost)} (it knows {some(model.classes)})"
         )
     if targets != list(range(len(model))):
         note(
@@ -211,7 +212,7 @@ def align(data: EvaluationSet, model: Labels, note: Note) -> tuple[Indices, Labe
             "matched by name."
         )
     if unknown := [name for name, target in zip(names, targets, strict=True) if target is None]:
-        note(f"The data set names classes that the model does not know, without clips in this split: {_some(unknown)}.")
+        note(f"The data set names classes that the model does not know, without clips in this split: {some(unknown)}.")
     return np.array([targets[label] for label in labels], dtype=np.int64), model
 
 
@@ -226,7 +227,7 @@ def align_models(reference: Labels, other: Labels, name: str) -> Indices:
     found = _match(reference.classes, other.classes, name)
     absent = [class_ for class_, index in zip(reference.classes, found, strict=True) if index is None]
     if absent or len(reference) != len(other):
-        which = f"it lacks {_some(absent)}" if absent else f"it has {len(other)} classes and not {len(reference)}"
+        which = f"it lacks {some(absent)}" if absent else f"it has {len(other)} classes and not {len(reference)}"
         raise UsageError(f"{name} cannot be compared with the first model, {which}: evaluate them one by one")
     return np.array(found, dtype=np.int64)
 
@@ -259,10 +260,6 @@ def _plain(name: str) -> str:
 
 def _is_numbered(labels: Labels) -> bool:
     return labels.classes == Labels.numbered(len(labels)).classes
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def as_live(data: EvaluationSet, keypoints: Sequence[FloatArray], window: Window, note: Note) -> list[FloatArray]:

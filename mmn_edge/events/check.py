@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mmn_edge.datasets.findings import Finding, some
+from mmn_edge.datasets.findings import Finding
 from mmn_edge.errors import DataError
 from mmn_edge.events.dataset import AnnotatedSet
 from mmn_edge.events.interval import AnnotationSet, Interval
 from mmn_edge.events.naming import match_names
+from mmn_edge.system.words import some
 
 __all__ = ["ClassDurations", "EventReport", "check"]
 

@@ -26,10 +26,10 @@ from mmn_edge.errors import DataError
 from mmn_edge.events import formats
 from mmn_edge.events.formats.table import RECORDINGS
 from mmn_edge.events.interval import AnnotationSet, Interval
-from mmn_edge.events.naming import some
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.recording import read_frames
 from mmn_edge.system.contents import GZIP
+from mmn_edge.system.words import some
 
 __all__ = ["AnnotatedRecording", "AnnotatedSet", "PersonTrack", "assign", "is_annotated", "open_annotated"]
 

@@ -10,6 +10,7 @@ from mmn_edge.errors import DataError
 from mmn_edge.events.interval import AnnotationSet, group_label
 from mmn_edge.model import labels as label_sets
 from mmn_edge.model.labels import Labels
+from mmn_edge.system.words import some
 
 __all__ = ["find_labels", "fit_labels", "match_names", "renamed"]
 
@@ -68,7 +69,7 @@ def fit_labels(annotations: AnnotationSet, labels: Labels, *, origin: object) ->
         more = f" and {len(unknown) - 1} other labels" if len(unknown) > 1 else ""
         raise DataError(
             f"{origin}: {unknown[0]!r} (recording {first.recording}, {first.start:g} s){more} is not in the label set, "
-            f"whose classes are {some(labels.classes)}"
+            f"whose classes are {some(labels.classes, 5)}"
         )
     return renamed(annotations, found)
 
@@ -81,12 +82,6 @@ def find_labels(names: Iterable[str]) -> Labels | None:
     wanted = set(names)
     fitting = [found for name in label_sets.names() if wanted <= set((found := label_sets.get(name)).classes)]
     return max(fitting, key=lambda found: len(found.groups), default=None) if wanted else None
-
-
-def some(names: Iterable[str]) -> str:
-    """The first few of many names."""
-    listed = list(names)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
 
 
 def _plain(name: str) -> str:

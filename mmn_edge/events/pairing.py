@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mmn_edge.errors import DataError
 from mmn_edge.events.interval import AnnotationSet, Interval
-from mmn_edge.events.naming import fit_labels, match_names, renamed, some
+from mmn_edge.events.naming import fit_labels, match_names, renamed
 from mmn_edge.model.labels import Labels
+from mmn_edge.system.words import some
 
 __all__ = ["PERSONS", "Pairing", "Unit", "pair"]
 

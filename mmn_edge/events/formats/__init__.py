@@ -24,9 +24,10 @@ from mmn_edge.events.formats.table import (
 )
 from mmn_edge.events.formats.text import read_text, rows
 from mmn_edge.events.interval import AnnotationSet
-from mmn_edge.events.naming import fit_labels, some
+from mmn_edge.events.naming import fit_labels
 from mmn_edge.model.labels import Labels
 from mmn_edge.system.files import atomic_folder
+from mmn_edge.system.words import some
 
 __all__ = ["FOLDER_SUFFIXES", "FORMATS", "Format", "format_for", "format_of", "losses", "read", "write"]
 
