@@ -16,13 +16,14 @@ TRAIN, VALIDATION = COLOURS[:2]
 Point = tuple[float, float]
 
 
-def svg(history: Sequence[EpochResult], epochs: int, title: str) -> str:
+def svg(history: Sequence[EpochResult], epochs: int, title: str, measure: str = "top-1") -> str:
     """Draw the epochs of a run so far.
 
     Args:
         history: At least one epoch's result.
         epochs: The epochs that the recipe plans: the width of the picture.
         title: Stands above.
+        measure: What epochs are compared by.
     """
     losses = [value for result in history for value in (result.train_loss, result.validation_loss)]
     ceiling = _round_up(max(losses))
@@ -32,7 +33,7 @@ def svg(history: Sequence[EpochResult], epochs: int, title: str) -> str:
     loss = _scale(0, ceiling, TOP + PANEL, TOP)
     accuracy = _scale(0, 1, TOP + 2 * PANEL + GAP, TOP + PANEL + GAP)
     parts = _axes("loss", x, loss, [ceiling * part / 4 for part in range(5)], f"{{:.{_digits(ceiling)}f}}", epochs)
-    parts += _axes("validation top-1", x, accuracy, [0, 0.25, 0.5, 0.75, 1], "{:.0%}", epochs)
+    parts += _axes(f"validation {measure}", x, accuracy, [0, 0.25, 0.5, 0.75, 1], "{:.0%}", epochs)
     labels = [
         (loss, "train", TRAIN, [(r.epoch, r.train_loss) for r in history]),
         (loss, "validation", VALIDATION, [(r.epoch, r.validation_loss) for r in history]),

@@ -13,14 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.datasets.synthetic import scenes
+from mmn_edge.datasets.synthetic.clips import LAYOUT
+from mmn_edge.events.interval import AnnotationSet, Interval, Recording
+from mmn_edge.events.parameters import DecoderParameters
+from mmn_edge.events.scoring import score
+from mmn_edge.events.series import Model, Series
 from mmn_edge.model import labels
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
+from mmn_edge.model.task import DETECT
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import fill_missing, hide_unseen
 
-__all__ = ["DetectionWindow", "SceneData", "Track", "average_precision", "cut", "targets", "tracks"]
+__all__ = ["DetectionWindow", "SceneData", "Track", "cut", "targets", "tracks"]
 
 SCENE_SECONDS = 30.0
 WINDOWS_A_SCENE = 26
@@ -109,21 +115,47 @@ class SceneData:
         self.labels: Labels = labels.get("synthetic-scenes")
         self.findings: tuple[str, ...] = ()
         self._size, self._seed, self._window, self._focus = size, seed, window, focus
-        self._bones = layouts.get("ma52").bones
+        self._bones = layouts.get(LAYOUT).bones
+        self.decoder = DecoderParameters.for_model(self.labels, DETECT, window, focus=focus)
         self._latest: tuple[int, Sequence[DetectionWindow]] = (-1, ())
-        self.validation_tracks = [self._track(0, index, 30.0) for index in range(validation_size)]
-        self.validation: Sequence[DetectionWindow] = [
-            found
-            for track in self.validation_tracks
-            for end in np.arange(window.seconds, track.times[-1], window.stride)
-            if (found := cut(track, end, window, self._bones, focus, len(self.labels))) is not None
-        ]
+        self._validation_tracks = [self._track(0, index, 30.0) for index in range(validation_size)]
+        self.validation: list[DetectionWindow] = []
+        self._ends: list[npt.NDArray[np.float64]] = []
+        for track in self._validation_tracks:
+            ends = np.arange(window.seconds, track.times[-1], window.stride)
+            windows = [cut(track, end, window, self._bones, focus, len(self.labels)) for end in ends]
+            seen = np.array([found is not None for found in windows])
+            self._ends.append(ends[seen])
+            self.validation += [found for found in windows if found is not None]
 
     def epoch(self, number: int) -> Sequence[DetectionWindow]:
         """The windows of epoch ``number``, counted from 0."""
         if self._latest[0] != number:
             self._latest = (number, list(self._draw(number)))
         return self._latest[1]
+
+    def event_score(self, probabilities: FloatArray) -> float:
+        """Detection mAP of the events that the decoder makes of the validation windows' probabilities ``(N, K)``.
+
+        By the same decoder and scoring as live and in evaluation, with the decoder's parameters as they are to begin
+        with.
+        """
+        model = Model(self.labels, DETECT, self._window)
+        series, intervals, recordings, first = [], [], {}, 0
+        for track, ends in zip(self._validation_tracks, self._ends, strict=True):
+            duration = float(track.times[-1])
+            part = probabilities[first : first + len(ends)]
+            first += len(ends)
+            zeros, ones = np.zeros(len(ends), dtype=np.int64), np.ones(len(ends))
+            series.append(Series(track.name, duration, ends, zeros, part, ones))
+            recordings[track.name] = Recording(track.name, duration, None, (0.0, duration))
+            intervals += [
+                Interval(track.name, start, end, self.labels.classes[number], "0")
+                for (start, end), number in zip(track.spans.tolist(), track.classes.tolist(), strict=True)
+            ]
+        truth = AnnotationSet(tuple(intervals), recordings)
+        scores = score(truth, model.annotations(series, self.decoder), labels=self.labels, resamples=0)
+        return float(scores.measures["detection_map"] or 0.0)
 
     def _draw(self, number: int) -> Iterator[DetectionWindow]:
         rng = np.random.default_rng((self._seed, number))
@@ -160,19 +192,3 @@ def tracks(scene: scenes.Scene, names: Labels, name: str) -> list[Track]:
         )
         for person, movements in enumerate(scene.movements)
     ]
-
-
-def average_precision(scores: FloatArray, truth: npt.NDArray[np.bool_]) -> float:
-    """Mean over the classes that occur of the average precision of windows, 0 to 1.
-
-    Args:
-        scores: ``(N, K)``.
-        truth: ``(N, K)``.
-    """
-    values = []
-    for score, true in zip(scores.T, truth.T, strict=True):
-        if true.any():
-            hits = true[np.argsort(-score, kind="stable")]
-            precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
-            values.append(float(precision[hits].mean()))
-    return float(np.mean(values)) if values else 0.0

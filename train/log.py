@@ -23,8 +23,8 @@ class EpochResult:
     Attributes:
         epoch: Counted from 1.
         train_loss: Mean over the epoch's steps.
-        validation_loss: Cross-entropy of the validation clips.
-        accuracy: Top-1 on the validation clips, 0 to 1.
+        validation_loss: Of the validation clips or windows.
+        accuracy: Top-1 on the validation clips, 0 to 1; of the task detect the events' detection mAP.
         learning_rate: Of the epoch's last step.
         seconds: Wall time with validation.
     """

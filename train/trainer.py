@@ -34,7 +34,7 @@ from mmn_edge.train.data import (
     evaluation_batches,
     training_batches,
 )
-from mmn_edge.train.detection import average_precision
+from mmn_edge.train.detection import SceneData
 from mmn_edge.train.distributed import Processes
 from mmn_edge.train.ema import MovingAverage
 from mmn_edge.train.log import LOG, EpochResult, Journal
@@ -175,7 +175,12 @@ class Trainer:
                 journal.write(self.history)
                 with atomic_file(self.folder / "curves.svg") as partial:
                     title = f"{self.recipe.name}: {self.layout.name}, stream {self.recipe.stream}"
-                    partial.write_text(curves.svg(self.history, optim.epochs, title), encoding="utf-8")
+                    partial.write_text(
+                        curves.svg(
+                            self.history, optim.epochs, title, "event mAP" if self.recipe.task == DETECT else "top-1"
+                        ),
+                        encoding="utf-8",
+                    )
                 on_epoch(result)
         journal.close()
 
@@ -285,7 +290,9 @@ class Trainer:
         return loss / count, hits / count
 
     def _validate_detection(self, network: nn.Module) -> tuple[float, float]:
-        """Loss, and the mean over classes of the average precision of windows that hold more of a class than not."""
+        """Loss of the validation windows, and detection mAP of the events that they become."""
+        if not isinstance(self.data, SceneData):
+            raise TypeError("the task detect trains on recordings with intervals")
         network.eval()
         device, logits, target = self.processes.device, [], []
         with torch.inference_mode():
@@ -296,7 +303,7 @@ class Trainer:
                 target.append(labels)
         scores, truth = torch.cat(logits), torch.cat(target)
         loss = float(detection_loss(scores, truth))
-        return loss, average_precision(scores.numpy(), truth.numpy() >= 0.5)
+        return loss, self.data.event_score(torch.sigmoid(scores).numpy())
 
     def _save(self, name: str, state: _State, *, resumable: bool = False) -> None:
         """Write a checkpoint that describes itself; a resumable one holds all that training goes on from."""
@@ -336,6 +343,8 @@ class Trainer:
         }
         if self.clip_seconds is not None:
             values["clip_seconds"] = self.clip_seconds
+        if isinstance(self.data, SceneData):
+            values["decoder"] = self.data.decoder.to_dict()
         if self.beginning.kept is not None:
             values["quantization"] = {"method": "qat", "kept": list(self.beginning.kept)}
         return values

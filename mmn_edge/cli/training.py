@@ -134,7 +134,9 @@ def train(
             terminal.warn([*source.findings, *unlearnable(source)], None if data in MADE else Path(data))
         best = _fit(trainer, resume)
         if processes.first:
-            click.echo(f"best validation accuracy {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}")
+            click.echo(
+                f"best validation {_measure(trainer)} {best.accuracy:.2%} in epoch {best.epoch}: {folder / 'best.pt'}"
+            )
 
 
 @click.command()
@@ -179,6 +181,13 @@ def _about(text: str) -> str:
     return " ".join(line.strip("# ") for line in lines)
 
 
+def _measure(trainer: Trainer) -> str:
+    """What its epochs are compared by."""
+    from mmn_edge.model.task import DETECT
+
+    return "event mAP" if trainer.recipe.task == DETECT else "accuracy"
+
+
 def _fit(trainer: Trainer, resume: bool) -> EpochResult:
     """Train with a progress bar and a line an epoch."""
     from rich.progress import TextColumn
@@ -194,7 +203,7 @@ def _fit(trainer: Trainer, resume: bool) -> EpochResult:
         def on_epoch(result: EpochResult) -> None:
             click.echo(
                 f"epoch {result.epoch:3}/{epochs}  train loss {result.train_loss:.3f}  val loss "
-                f"{result.validation_loss:.3f}  val accuracy {result.accuracy:7.2%}  {result.seconds:.0f} s"
+                f"{result.validation_loss:.3f}  val {_measure(trainer)} {result.accuracy:7.2%}  {result.seconds:.0f} s"
             )
             progress.update(task, description=f"epoch {min(result.epoch + 1, epochs)}", completed=0)
 

@@ -13,7 +13,7 @@ from mmn_edge.errors import UsageError
 from mmn_edge.model.presets import Window
 from mmn_edge.network.checkpoint import read_checkpoint
 from mmn_edge.skeleton import layouts
-from mmn_edge.train.detection import SceneData, Track, average_precision, cut, targets
+from mmn_edge.train.detection import SceneData, Track, cut, targets
 from mmn_edge.train.loss import detection_loss
 from mmn_edge.train.recipe import load
 
@@ -74,11 +74,12 @@ def test_losses() -> None:
     assert float(detection_loss(logits, target, "asymmetric")) == pytest.approx(float(asymmetric), rel=1e-5)
 
 
-def test_average_precision() -> None:
-    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]], dtype=np.float32)
-    truth = np.array([[True, False], [False, False], [True, False]])
-    assert average_precision(scores, truth) == pytest.approx((1 + 2 / 3) / 2)  # a class without truth does not count
-    assert average_precision(scores, np.zeros((3, 2), dtype=bool)) == 0.0
+def test_validation_scores_events_as_evaluation_does() -> None:
+    data = SceneData(60, 2, 1, Window(32, 2.0, 0.25), 0.25)
+    perfect = np.stack([window.label for window in data.validation])
+    assert data.event_score(perfect) > 0.75
+    assert data.event_score(np.zeros_like(perfect)) == 0.0
+    assert data.event_score(perfect[:, ::-1]) < 0.2
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,7 @@ def test_a_run_describes_its_task(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     _, description = read_checkpoint(tmp_path / "run" / "best.pt")
     assert description["task"] == "detect"
+    assert description["decoder"]["default"]["onset_lag"] == 0.25
     assert "rest" not in [entry["name"] for entry in description["labels"]["classes"]]
 
 
