@@ -46,6 +46,9 @@ def events() -> None:
 events.add_command(tune)
 
 
+json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+
+
 def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command that reads annotations."""
     for option in (
@@ -77,6 +80,7 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--media", type=click.Path(path_type=Path), help="The video that an .eaf is to be opened with.")
 @click.option("--force", is_flag=True, help="Replace the file B if it is there.")
+@json_option
 @reading_options
 def convert(
     source: Path,
@@ -84,6 +88,7 @@ def convert(
     to: str | None,
     media: Path | None,
     force: bool,
+    as_json: bool,
     labels: str | None,
     tiers: tuple[str, ...],
 ) -> None:
@@ -120,8 +125,12 @@ def convert(
         lost = write_folder(found, target, to=str(to), labels=known)
     else:
         lost = write(found, target, to=to, labels=known, media=media)
-    terminal.warn([*found.notes, *lost])
     recordings = len(found.annotated)
+    if as_json:
+        facts = {"events": len(found.intervals), "recordings": recordings, "notes": [*found.notes], "lost": [*lost]}
+        click.echo(json.dumps({"written": str(target), **facts}, indent=1, ensure_ascii=False))
+        return
+    terminal.warn([*found.notes, *lost])
     click.echo(
         f"wrote {target}: {_number(len(found.intervals), 'event')} of {_number(recordings, 'recording')}", err=True
     )
@@ -138,7 +147,7 @@ def convert(
     help="Must persons agree: where the truth names several, always, never.",
 )
 @click.option("--resamples", type=click.IntRange(0, 100_000), default=1000, show_default=True, help="Of the bootstrap.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@json_option
 @reading_options
 def score(
     truth: Path,
@@ -197,6 +206,7 @@ def score(
 @click.option(
     "--persons", type=click.Choice(["auto", "match", "ignore"]), default="auto", show_default=True, help="As for score."
 )
+@json_option
 @reading_options
 def plot(
     sets: tuple[Path, ...],
@@ -208,6 +218,7 @@ def plot(
     strip: float | None,
     width: int,
     persons: str,
+    as_json: bool,
     labels: str | None,
     tiers: tuple[str, ...],
 ) -> None:
@@ -241,6 +252,7 @@ def plot(
             f"{output} shows one recording, and there are {len(names)}: choose one with --recording, or name a folder"
         )
     truth = read_sets[0] if len(read_sets) == 2 else None
+    written = []
     for name in names:
         svg = draw(
             read_sets[-1],
@@ -257,7 +269,11 @@ def plot(
         if folder and Path(name).name != name:
             raise UsageError(f"recording {name!r} cannot be the name of a file")
         write_picture(path, svg)
-        click.echo(f"wrote {path}", err=True)
+        written.append(str(path))
+        if not as_json:
+            click.echo(f"wrote {path}", err=True)
+    if as_json:
+        click.echo(json.dumps({"written": written}, indent=1, ensure_ascii=False))
 
 
 @events.command()
@@ -266,7 +282,8 @@ def plot(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The new recordings.csv."
 )
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
-def recordings(paths: tuple[Path, ...], output: Path, force: bool) -> None:
+@json_option
+def recordings(paths: tuple[Path, ...], output: Path, force: bool, as_json: bool) -> None:
     """Make a recordings.csv of PATHS: recordings (.jsonl), videos, or folders of them.
 
     It says how long each is, and that all of it was watched. Edit watched_from and watched_to where that is not so, and
@@ -284,6 +301,10 @@ def recordings(paths: tuple[Path, ...], output: Path, force: bool) -> None:
         raise UsageError(f"{output} exists and was left alone: name another with -o, or give --force to replace it")
     found = measure(paths)
     write_recordings(output, found)
+    if as_json:
+        listed = [{"recording": one.name, "duration_s": one.duration_s, "fps": one.fps} for one in found]
+        click.echo(json.dumps({"written": str(output), "recordings": listed}, indent=1, ensure_ascii=False))
+        return
     hours = sum(entry.watched[1] - entry.watched[0] for entry in found if entry.watched) / 3600
     click.echo(
         f"wrote {output}: {_number(len(found), 'recording')}, {hours:.2f} hours, all taken as watched: edit it where "
@@ -338,12 +359,11 @@ def print_scores(scores: Scores) -> None:
             _percent(entry["event_f1"]),
             _percent(entry["frame_f1"]),
             _plain(entry["kappa"]),
-            _seconds(entry["onset_error_s"]["median"]),
         ]
         for name, entry in scores.classes.items()
     ]
     if classes:
-        terminal.show(["class", "true", "found", "mAP %", "F1 %", "frame %", "kappa", "onset"], classes, words=1)
+        terminal.show(["class", "true", "found", "mAP", "F1", "frame", "kappa"], classes, words=1)
     body = scores.body_level
     if body["truth"] or body["predicted"]:
         right = f", {body['right']} of them right" if "right" in body else ""

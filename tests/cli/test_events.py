@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,6 +181,24 @@ def test_plot_draws_one_or_all(truth: Path, tmp_path: Path, capsys: pytest.Captu
         assert run("plot", truth.parent, predicted, *arguments) == code
         assert message in capsys.readouterr().err
     assert not (tmp_path / "x.svg").exists()
+
+
+def test_json_everywhere(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def printed() -> Any:
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        return json.loads(captured.out)
+
+    assert run("convert", truth, tmp_path / "a.zip", "--json") == 0
+    found = printed()
+    assert (found["written"], found["events"], found["recordings"]) == (str(tmp_path / "a.zip"), 3, 3)
+    assert "MMA-52 table holds no persons: 2 names are lost" in found["lost"]
+    assert run("plot", truth, "--recording", "talk", "-o", tmp_path / "a.svg", "--json") == 0
+    assert printed() == {"written": [str(tmp_path / "a.svg")]}
+    lines = "".join(f'{{"time": {n / 25}, "layout": "ma52", "persons": []}}\n' for n in range(51))
+    (tmp_path / "talk.jsonl").write_text(lines)
+    assert run("recordings", tmp_path / "talk.jsonl", "-o", tmp_path / "r.csv", "--json") == 0
+    assert printed()["recordings"] == [{"recording": "talk", "duration_s": 2.04, "fps": 25.0}]
 
 
 def test_data_check_describes_annotations(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,9 @@ ROOT = "ANNOTATION_DOCUMENT"
 IDENTITIES = {"ANNOTATION_ID", "TIER_ID", "TIME_SLOT_ID"}
 DEPTH = 32
 
+MAX_XML = 64 * 2**20
+"""Bytes: a tree of elements takes some ten times as much memory."""
+
 Span = tuple[int, int]
 
 
@@ -41,7 +44,7 @@ def read_elan(path: Path, options: Reading) -> AnnotationSet:
         MissingDependencyError: ``pympi-ling`` is not installed.
     """
     pympi = require("pympi", extra="annotations", purpose="Reading ELAN's files")
-    _check_xml(path, read_bytes(path))
+    _check_xml(path, read_bytes(path, MAX_XML))
     try:
         document = pympi.Elan.Eaf(str(path), suppress_version_warning=True)
     except Exception as error:

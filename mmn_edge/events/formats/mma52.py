@@ -110,7 +110,7 @@ def _unzipped(path: Path) -> str:
                 raise DataError(f"{path} holds {len(tables)} tables (.csv), and must hold one, {MEMBER}")
             with archive.open(tables[0]) as file:
                 data = file.read(MAX_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise DataError(f"{path} cannot be unpacked ({error})") from None
     if len(data) > MAX_BYTES:
         raise DataError(f"{path} unpacks to more than {MAX_BYTES // 2**20} MiB")

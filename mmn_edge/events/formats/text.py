@@ -28,23 +28,23 @@ def placed(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error}") from None
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """A file's content.
 
     Raises:
-        DataError: It is absent, empty, or larger than :data:`MAX_BYTES`.
+        DataError: It is absent, empty, or larger than ``limit``.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(limit + 1)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a folder") from None
     if not data:
         raise DataError(f"{path} is empty (0 bytes): where nothing happened, a table still has its header")
-    if len(data) > MAX_BYTES:
-        raise DataError(f"{path} is larger than {MAX_BYTES // 2**20} MiB: annotations are not")
+    if len(data) > limit:
+        raise DataError(f"{path} is larger than {limit // 2**20} MiB: annotations are not")
     return data
 
 
