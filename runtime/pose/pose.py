@@ -74,6 +74,25 @@ class PoseSource:
         """What the images' source says of them at the end."""
         return self._images.note
 
+    @property
+    def live(self) -> bool:
+        """Whether the images are a camera's."""
+        return self._images.live
+
+    @property
+    def dropped(self) -> int:
+        """Images that were left out for newer ones."""
+        return self._images.dropped
+
+    @property
+    def reconnects(self) -> int:
+        """How often the images' source was lost and found again."""
+        return self._images.reconnects
+
+    def stop(self) -> None:
+        """Have the iteration end soon."""
+        self._images.stop()
+
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             # Images first: a missing file or camera should be told before seconds go into loading a model.
@@ -94,4 +113,7 @@ class PoseSource:
             yield Observation(
                 frame=Frame(image.time, self._estimator.layout, persons),
                 latency_ms={"capture": image.capture_ms, "pose": pose_ms},
+                captured=image.captured,
+                origin=image.origin,
+                sequence=image.sequence,
             )

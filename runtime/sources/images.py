@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.errors import SourceError
+from mmn_edge.runtime.sources.source import Origin
 from mmn_edge.system.extras import require
 
 if TYPE_CHECKING:
@@ -48,11 +49,17 @@ class Image:
         pixels: Uint8 ``(H, W, 3)``, RGB, not mirrored.
         capture_ms: Milliseconds until the pixels were in memory, counted from asking for the image (video) or
             from its arrival (camera: waiting for the next exposure is no latency of that image).
+        captured: When it was captured or arrived, in seconds of :func:`time.monotonic`; None where it was read.
+        origin: What ``captured`` is.
+        sequence: The camera's number of the image; None where there is none.
     """
 
     time: float
     pixels: ImageArray
     capture_ms: float
+    captured: float | None = None
+    origin: Origin = "arrival"
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,25 @@ class ImageSource(Protocol):
     Attributes:
         done: What share of the stream was read, 0 to 1; None where that is not known.
         note: What is to be said of the stream once it was read, such as that images were left out; None for nothing.
+        live: Whether a camera delivers them.
+        dropped: Images that came and were never yielded, because newer ones had come.
+        reconnects: How often the stream was lost and found again.
     """
+
+    @property
+    def live(self) -> bool:
+        """Whether a camera delivers them."""
+
+    @property
+    def dropped(self) -> int:
+        """Images that came and were never yielded."""
+
+    @property
+    def reconnects(self) -> int:
+        """How often the stream was lost and found again."""
+
+    def stop(self) -> None:
+        """Have the iteration end soon, also where it waits for an image; called from another thread."""
 
     @property
     def done(self) -> float | None:
@@ -100,9 +125,16 @@ class ImageSource(Protocol):
 class _Capture:
     """What a video and a camera share: one ``cv2.VideoCapture``, opened on entry and released on exit."""
 
+    live = False
+    dropped = 0
+    reconnects = 0
+
     _cv2: Any
     _capture: Any = None
     _orientation: Orientation
+
+    def stop(self) -> None:
+        """Nothing to do: no image takes long."""
 
     def __enter__(self) -> Self:
         self._cv2 = _opencv()
@@ -267,6 +299,7 @@ class CameraImages(_Capture):
         SourceError: On entry, if the camera cannot be opened; on iteration, if it stops delivering.
     """
 
+    live = True
     done = None
     note = None
 
@@ -298,7 +331,7 @@ class CameraImages(_Capture):
                     "check its cable and power, and that no other program has taken it"
                 )
             start = arrival if start is None else start
-            yield Image(arrival - start, pixels, (time.monotonic() - arrival) * 1000)
+            yield Image(arrival - start, pixels, (time.monotonic() - arrival) * 1000, captured=arrival)
 
 
 def _opencv() -> ModuleType:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
@@ -15,7 +17,7 @@ from mmn_edge.datasets.synthetic import clips
 from mmn_edge.datasets.synthetic.clips import Session
 from mmn_edge.datasets.synthetic.scenes import Scene
 from mmn_edge.errors import DataError, SourceError, TruncatedError
-from mmn_edge.runtime.sources.source import Observation, Source
+from mmn_edge.runtime.sources.source import BaseSource, Observation, Source
 from mmn_edge.skeleton import recording
 from mmn_edge.system.contents import GZIP
 
@@ -28,21 +30,23 @@ MAX_SLEEP = 86_400.0
 """Seconds; the system's sleep takes no arbitrary number."""
 
 
-class RecordingSource:
+class RecordingSource(BaseSource):
     """Reads a recording, see :mod:`mmn_edge.skeleton.recording`.
 
     Args:
-        path: A ``.jsonl`` file, or one compressed with gzip; None reads standard input.
+        path: A ``.jsonl`` file, or one compressed with gzip; None reads standard input, which is live.
     """
-
-    layout = None
-    note = None
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._file: TextIO | None = None
         self._bytes: BinaryIO | None = None
         self._size = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether it is standard input, at whose other end a sensor may be."""
+        return self._path is None
 
     @property
     def done(self) -> float | None:
@@ -53,7 +57,7 @@ class RecordingSource:
         if self._path is None:
             if sys.stdin is None:
                 raise SourceError("standard input is closed: pipe a recording into it, or name a source")
-            self._file = sys.stdin
+            self._file = _standard_input()
             return self
         try:
             self._bytes = self._path.open("rb", buffering=0)
@@ -89,7 +93,19 @@ class RecordingSource:
             raise DataError(f"{origin} is damaged ({error}): compress the recording again") from error
 
 
-class SyntheticSource:
+def _standard_input() -> TextIO:
+    """Standard input with a buffer of its own.
+
+    A thread that waits in ``sys.stdin`` holds its lock, and the interpreter, which takes that to close it, cannot end.
+    """
+    try:
+        descriptor = sys.stdin.fileno()
+    except (OSError, AttributeError):  # a stream that is none of the system's
+        return sys.stdin
+    return open(descriptor, encoding="utf-8", closefd=False)
+
+
+class SyntheticSource(BaseSource):
     """A sensor before synthetic people: something to see without a camera.
 
     Args:
@@ -97,7 +113,6 @@ class SyntheticSource:
     """
 
     layout = clips.LAYOUT
-    note = None
 
     def __init__(self, play: Session | Scene) -> None:
         self._play = play
@@ -121,16 +136,19 @@ class SyntheticSource:
 
 
 class PacedSource:
-    """Another source, its frames held back until their time has come.
+    """Another source, its frames held back until their time has come: live, as if a sensor sent them.
 
     Args:
         source: A source that replays.
         speed: 1 for real time, 2 for twice as fast.
     """
 
+    live = True
+
     def __init__(self, source: Source, speed: float) -> None:
         self._source = source
         self._speed = speed
+        self._stopped = threading.Event()
 
     @property
     def layout(self) -> str | None:
@@ -147,12 +165,27 @@ class PacedSource:
         """What the source within says at its end."""
         return self._source.note
 
+    @property
+    def dropped(self) -> int:
+        """What the source within left out."""
+        return self._source.dropped
+
+    @property
+    def reconnects(self) -> int:
+        """How often the source within was found again."""
+        return self._source.reconnects
+
     def __enter__(self) -> Self:
         self._source.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._source.__exit__(*error)
+
+    def stop(self) -> None:
+        """Wait no longer for the next frame."""
+        self._stopped.set()
+        self._source.stop()
 
     def __iter__(self) -> Iterator[Observation]:
         began: float | None = None
@@ -162,5 +195,7 @@ class PacedSource:
                 began = time.monotonic() - due
             delay = began + due - time.monotonic()
             if delay > 0:
-                time.sleep(min(delay, MAX_SLEEP))
-            yield observation
+                self._stopped.wait(min(delay, MAX_SLEEP))
+            if self._stopped.is_set():
+                return
+            yield replace(observation, captured=began + due, origin="capture")
