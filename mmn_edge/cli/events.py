@@ -171,10 +171,13 @@ def score(
       mmn-edge events score mmad_truth.csv predictions.zip
     """
     from mmn_edge.events.formats import read
+    from mmn_edge.events.pairing import as_one_recording
     from mmn_edge.events.scoring import score as compare
 
     known = label_set(labels)
     sets = [read(path, labels=known, tiers=tiers) for path in (truth, predicted)]
+    if truth.is_file() and predicted.is_file():
+        sets[1] = as_one_recording(*sets)
     with terminal.status("comparing"):
         scores = compare(*sets, labels=known, persons=persons, resamples=resamples)
     if as_json:
@@ -235,6 +238,7 @@ def plot(
       mmn-edge events plot truth.csv predicted.csv --recording talk --from 30 --until 45 -o detail.png
     """
     from mmn_edge.events.formats import read
+    from mmn_edge.events.pairing import as_one_recording
     from mmn_edge.events.picture import draw
     from mmn_edge.reports.raster import check_pictures, write_picture
 
@@ -244,6 +248,8 @@ def plot(
     check_pictures(f".{kind}" if folder else output.suffix)
     known = label_set(labels)
     read_sets = [read(path, labels=known, tiers=tiers) for path in sets]
+    if len(sets) == 2 and all(path.is_file() for path in sets):
+        read_sets[1] = as_one_recording(*read_sets)
     names = sorted({name for one in read_sets for name in one.annotated})
     if recording is not None:
         names = [recording]

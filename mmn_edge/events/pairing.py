@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmn_edge.errors import DataError
 from mmn_edge.events.interval import AnnotationSet, Interval
@@ -11,7 +11,7 @@ from mmn_edge.events.naming import fit_labels, match_names, renamed
 from mmn_edge.model.labels import Labels
 from mmn_edge.system.words import some
 
-__all__ = ["PERSONS", "Pairing", "Unit", "pair"]
+__all__ = ["PERSONS", "Pairing", "Unit", "as_one_recording", "pair"]
 
 PERSONS = ("auto", "match", "ignore")
 """Whether persons must agree: where several are named in the truth, always, or never."""
@@ -96,6 +96,23 @@ def pair(
     classes = labels.classes if labels is not None else tuple(sorted(used))
     body = tuple(tuple(entry for entry in one if entry.group is not None) for one in (mine, theirs))
     return Pairing(recordings, tuple(units), spans, classes, (body[0], body[1]), tuple(dict.fromkeys(notes)))
+
+
+def as_one_recording(truth: AnnotationSet, predicted: AnnotationSet) -> AnnotationSet:
+    """The predictions, called as the recording of the truth where each set has one: two people's files of a video.
+
+    A note says so; where either has several, nothing is changed.
+    """
+    (mine, *more), (theirs, *others) = truth.annotated or ("",), predicted.annotated or ("",)
+    if more or others or mine == theirs or "" in (mine, theirs):
+        return predicted
+    known = predicted.recordings.get(theirs)
+    return AnnotationSet(
+        tuple(replace(entry, recording=mine) for entry in predicted.intervals),
+        {mine: replace(known, name=mine)} if known is not None else {},
+        frozenset({mine}),
+        (*predicted.notes, f"Recording {theirs} is taken for recording {mine}: each file holds one."),
+    )
 
 
 def _same_labels(

@@ -216,3 +216,16 @@ def test_data_check_describes_annotations(truth: Path, tmp_path: Path, capsys: p
     assert json.loads(capsys.readouterr().out)["problems"] == ["label 'nodding' of 2 events is not in classes.txt"]
     assert check(truth.parent, "-o", tmp_path / "x") == 2
     assert check(truth.parent / "none.csv") == 3
+
+
+def test_two_people_coded_one_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ann = table(tmp_path / "c" / "c.csv", "by_ann,,1,2.5,nodding,,")
+    bob = table(tmp_path / "d" / "d.csv", "by_bob,,1,2.5,nodding,,")
+    assert run("score", ann, bob) == 0
+    printed = capsys.readouterr().out
+    assert "- Recording by_bob is taken for recording by_ann: each file holds one." in printed
+    assert "100.0" in printed
+    assert run("plot", ann, bob, "-o", tmp_path / "both.svg") == 0
+    assert "true, and found" in (tmp_path / "both.svg").read_text()
+    assert run("score", ann.parent, bob.parent) == 3
+    assert "no recording in common" in capsys.readouterr().err

@@ -7,9 +7,10 @@ milliseconds.
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlparse
 from xml.parsers import expat
@@ -101,7 +102,9 @@ def write_elan(path: Path, annotations: AnnotationSet, options: Writing) -> None
     if options.media is not None:
         media = options.media.resolve()
         kind = mimetypes.guess_type(media.name)[0] or "video/unknown"
-        document.add_linked_file(media.as_uri(), relpath=f"./{media.name}", mimetype=kind)
+        relative = PurePath(os.path.relpath(media, path.resolve().parent)).as_posix()
+        relative = relative if relative.startswith("../") else f"./{relative}"
+        document.add_linked_file(media.as_uri(), relpath=relative, mimetype=kind)
     ends: dict[str, int] = {}
     owners: dict[str, tuple[str, str, str]] = {}
     for entry in annotations.intervals:

@@ -123,6 +123,10 @@ def test_elan_as_pympi_reads_it(tmp_path: Path) -> None:
         assert one[2:4] == pytest.approx(other[2:4], abs=0.001)
     assert document.get_linked_files()[0]["RELATIVE_MEDIA_URL"] == "./talk.mp4"
     assert read(path).annotated == ("talk",)  # called as the video
+    (tmp_path / "coded").mkdir()
+    write(PLAIN, tmp_path / "coded" / "a.eaf", media=tmp_path / "talk.mp4")
+    linked = pympi.Elan.Eaf(str(tmp_path / "coded" / "a.eaf")).get_linked_files()[0]
+    assert linked["RELATIVE_MEDIA_URL"] == "../talk.mp4"
 
 
 def test_a_textgrid_as_praatio_reads_it(tmp_path: Path) -> None:
