@@ -32,8 +32,8 @@ def evaluate_events(
         DataError: A recording that is annotated is not there.
     """
     from mmn_edge.cli.engines import open_ready
+    from mmn_edge.cli.event_scores import print_scores
     from mmn_edge.cli.event_tuning import find_recordings, read_series
-    from mmn_edge.cli.events import print_scores
     from mmn_edge.cli.models import model_sources
     from mmn_edge.events import formats
     from mmn_edge.events.report import check_event_folder, write_event_report
