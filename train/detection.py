@@ -172,7 +172,10 @@ class SceneData:
     def _track(self, number: int, index: int, fps: float) -> Track:
         # A seed is one number: epochs and scenes of one data set never meet those of another below a million scenes.
         seed = (self._seed * 100_003 + number) * 10_007 + index
-        return next(iter(tracks(scenes.scene(SCENE_SECONDS, seed, fps=fps), self.labels, f"scene{seed}")))
+        # One scene in four is rest: what a live stream mostly sees, and where nothing may be found.
+        rest = index % 4 == 3
+        play = scenes.scene(SCENE_SECONDS, seed, fps=fps, activity=0.0 if rest else 1.0, fidgets=0.3 if rest else 0.12)
+        return tracks(play, self.labels, f"scene{seed}")[0]
 
 
 def tracks(scene: scenes.Scene, names: Labels, name: str) -> list[Track]:
