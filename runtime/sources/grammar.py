@@ -19,6 +19,7 @@ from mmn_edge.datasets.synthetic.scenes import scene
 from mmn_edge.errors import SourceError, UsageError
 from mmn_edge.runtime.pose.mediapipe import MediaPipeHolistic
 from mmn_edge.runtime.pose.pose import PoseSource
+from mmn_edge.runtime.sources.ahead import ReadAhead
 from mmn_edge.runtime.sources.images import TURNS, UPRIGHT, CameraImages, ImageSource, Orientation, VideoImages
 from mmn_edge.runtime.sources.recordings import PacedSource, RecordingSource, SyntheticSource
 from mmn_edge.runtime.sources.source import Source
@@ -98,7 +99,7 @@ def _replay(name: str, scheme: str, rest: str, orientation: Orientation) -> Sour
         raise SourceError(f"source {name} {reason}: give {FORMS}")
     if kind == "recording":
         return RecordingSource(path)
-    return _with_pose(VideoImages(path, orientation))
+    return _with_pose(ReadAhead(VideoImages(path, orientation)))
 
 
 def _with_pose(images: ImageSource) -> Source:
