@@ -43,6 +43,27 @@ class ReadAhead:
         """What the source within says at its end."""
         return self._images.note
 
+    @property
+    def live(self) -> bool:
+        """Whether the source within is."""
+        return self._images.live
+
+    @property
+    def dropped(self) -> int:
+        """What the source within left out."""
+        return self._images.dropped
+
+    @property
+    def reconnects(self) -> int:
+        """How often the source within was lost and found again."""
+        return self._images.reconnects
+
+    def stop(self) -> None:
+        """Have the iteration end after what was read ahead."""
+        self._images.stop()
+        if self._handed is not None:
+            self._handed.end()
+
     def __enter__(self) -> Self:
         self._images.__enter__()
         return self

@@ -15,6 +15,9 @@ class Numbers:
     """Images whose pixels are their number; the stream breaks off after ``count`` where ``breaks`` says so."""
 
     note = "one image was left out"
+    live = False
+    dropped = 0
+    reconnects = 0
 
     def __init__(self, count: int, *, breaks: bool = False) -> None:
         self.count, self.breaks = count, breaks
@@ -31,6 +34,9 @@ class Numbers:
 
     def __exit__(self, *error: object) -> None:
         self.open = False
+
+    def stop(self) -> None:
+        self.count = self.read
 
     def __iter__(self) -> Iterator[Image]:
         for number in range(self.count):
