@@ -7,14 +7,18 @@ of its last part, that an action of the class fills, or the share of the action 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.datasets.synthetic import scenes
 from mmn_edge.datasets.synthetic.clips import LAYOUT
+from mmn_edge.errors import DataError
+from mmn_edge.events.dataset import AnnotatedRecording, open_annotated
 from mmn_edge.events.interval import AnnotationSet, Interval, Recording
+from mmn_edge.events.naming import fit_labels
 from mmn_edge.events.parameters import DecoderParameters
 from mmn_edge.events.scoring import score
 from mmn_edge.events.series import Model, Series
@@ -22,11 +26,12 @@ from mmn_edge.model import labels
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
 from mmn_edge.model.task import DETECT
-from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton import layouts, mappings
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import fill_missing, hide_unseen
+from mmn_edge.system.words import some
 
-__all__ = ["DetectionWindow", "SceneData", "Track", "cut", "targets", "tracks"]
+__all__ = ["DetectionData", "DetectionWindow", "RecordingData", "SceneData", "Track", "cut", "targets", "tracks"]
 
 SCENE_SECONDS = 30.0
 WINDOWS_A_SCENE = 26
@@ -59,6 +64,7 @@ class Track:
         keypoints: ``(L, V, C)``, NaN where a joint was not seen.
         spans: ``(N, 2)``, onset and offset of each action, seconds.
         classes: ``(N,)``, class of each.
+        watched: From when to when anybody looked for actions, seconds.
     """
 
     name: str
@@ -66,6 +72,7 @@ class Track:
     keypoints: FloatArray
     spans: npt.NDArray[np.float64]
     classes: npt.NDArray[np.int64]
+    watched: tuple[float, float]
 
 
 def targets(track: Track, end: float, seconds: float, classes: int) -> FloatArray:
@@ -100,33 +107,46 @@ def cut(
     return DetectionWindow(f"{track.name}@{end:.2f}", label, fill_missing(track.keypoints[first:last], bones))
 
 
-class SceneData:
-    """Synthetic scenes: new ones every epoch, and validation scenes that no epoch holds.
+class DetectionData:
+    """What the task detect trains on: windows of recordings, drawn anew every epoch, and recordings to validate on.
 
     Args:
-        size: Windows an epoch.
-        validation_size: Scenes of 30 s to validate on.
-        seed: Of all of them.
+        names: The classes.
+        bones: Of the layout, for missing joints.
+        validation: Recordings that are validated on, whole.
         window: The live window.
         focus: As for :func:`cut`.
+
+    Attributes:
+        labels: The classes.
+        findings: What is odd about the data.
+        decoder: The decoder's parameters to begin with.
+        validation: All windows of the validation recordings, as live.
     """
 
-    def __init__(self, size: int, validation_size: int, seed: int, window: Window, focus: float) -> None:
-        self.labels: Labels = labels.get("synthetic-scenes")
-        self.findings: tuple[str, ...] = ()
-        self._size, self._seed, self._window, self._focus = size, seed, window, focus
-        self._bones = layouts.get(LAYOUT).bones
-        self.decoder = DecoderParameters.for_model(self.labels, DETECT, window, focus=focus)
+    def __init__(
+        self,
+        names: Labels,
+        bones: tuple[tuple[int, int], ...],
+        validation: Sequence[Track],
+        window: Window,
+        focus: float,
+    ) -> None:
+        self.labels, self.findings = names, ()
+        self.decoder = DecoderParameters.for_model(names, DETECT, window, focus=focus)
+        self._bones, self._window, self._focus = bones, window, focus
         self._latest: tuple[int, Sequence[DetectionWindow]] = (-1, ())
-        self._validation_tracks = [self._track(0, index, 30.0) for index in range(validation_size)]
+        self._validation_tracks = tuple(validation)
         self.validation: list[DetectionWindow] = []
         self._ends: list[npt.NDArray[np.float64]] = []
         for track in self._validation_tracks:
-            ends = np.arange(window.seconds, track.times[-1], window.stride)
-            windows = [cut(track, end, window, self._bones, focus, len(self.labels)) for end in ends]
-            seen = np.array([found is not None for found in windows])
-            self._ends.append(ends[seen])
+            first, last = track.watched
+            ends = np.arange(first + window.seconds, last, window.stride)
+            windows = [self._cut(track, end) for end in ends]
+            self._ends.append(ends[np.array([found is not None for found in windows], dtype=bool)])
             self.validation += [found for found in windows if found is not None]
+
+    findings: tuple[str, ...]
 
     def epoch(self, number: int) -> Sequence[DetectionWindow]:
         """The windows of epoch ``number``, counted from 0."""
@@ -143,12 +163,12 @@ class SceneData:
         model = Model(self.labels, DETECT, self._window)
         series, intervals, recordings, first = [], [], {}, 0
         for track, ends in zip(self._validation_tracks, self._ends, strict=True):
-            duration = float(track.times[-1])
+            duration = track.watched[1]
             part = probabilities[first : first + len(ends)]
             first += len(ends)
             zeros, ones = np.zeros(len(ends), dtype=np.int64), np.ones(len(ends))
             series.append(Series(track.name, duration, ends, zeros, part, ones))
-            recordings[track.name] = Recording(track.name, duration, None, (0.0, duration))
+            recordings[track.name] = Recording(track.name, duration, None, track.watched)
             intervals += [
                 Interval(track.name, start, end, self.labels.classes[number], "0")
                 for (start, end), number in zip(track.spans.tolist(), track.classes.tolist(), strict=True)
@@ -158,24 +178,108 @@ class SceneData:
         return float(scores.measures["detection_map"] or 0.0)
 
     def _draw(self, number: int) -> Iterator[DetectionWindow]:
+        """The windows of epoch ``number``."""
+        raise NotImplementedError
+
+    def _cut(self, track: Track, end: float) -> DetectionWindow | None:
+        return cut(track, end, self._window, self._bones, self._focus, len(self.labels))
+
+
+class SceneData(DetectionData):
+    """Synthetic scenes: new ones every epoch, and validation scenes that no epoch holds.
+
+    Args:
+        size: Windows an epoch.
+        validation_size: Scenes of 30 s to validate on.
+        seed: Of all of them.
+        window: The live window.
+        focus: As for :func:`cut`.
+    """
+
+    def __init__(self, size: int, validation_size: int, seed: int, window: Window, focus: float) -> None:
+        self._size, self._seed = size, seed
+        names = labels.get("synthetic-scenes")
+        validation = [self._track(0, index, 30.0, names) for index in range(validation_size)]
+        super().__init__(names, layouts.get(LAYOUT).bones, validation, window, focus)
+
+    def _draw(self, number: int) -> Iterator[DetectionWindow]:
         rng = np.random.default_rng((self._seed, number))
         missing, index = self._size, 0
         while missing > 0:
-            track = self._track(number + 1, index, rng.uniform(*FPS))
+            track = self._track(number + 1, index, rng.uniform(*FPS), self.labels)
             index += 1
             for end in rng.uniform(self._window.seconds, track.times[-1], min(WINDOWS_A_SCENE, missing)):
-                found = cut(track, end, self._window, self._bones, self._focus, len(self.labels))
+                found = self._cut(track, end)
                 if found is not None:
                     missing -= 1
                     yield found
 
-    def _track(self, number: int, index: int, fps: float) -> Track:
+    def _track(self, number: int, index: int, fps: float, names: Labels) -> Track:
         # A seed is one number: epochs and scenes of one data set never meet those of another below a million scenes.
         seed = (self._seed * 100_003 + number) * 10_007 + index
         # One scene in four is rest: what a live stream mostly sees, and where nothing may be found.
         rest = index % 4 == 3
         play = scenes.scene(SCENE_SECONDS, seed, fps=fps, activity=0.0 if rest else 1.0, fidgets=0.3 if rest else 0.12)
-        return tracks(play, self.labels, f"scene{seed}")[0]
+        return tracks(play, names, f"scene{seed}")[0]
+
+
+class RecordingData(DetectionData):
+    """Recordings with intervals, in a folder as :func:`mmn_edge.events.dataset.open_annotated` opens it.
+
+    One recording in five, and one at least, is validated on; windows are drawn from the others, from all the time that
+    was watched, one for each second of it.
+
+    Args:
+        path: The folder, or the file of annotations.
+        layout: The layout to bring the recordings to.
+        names: The classes; None takes those of the folder.
+        seed: Which recordings are validated on, and which windows are drawn.
+        window: The live window.
+        focus: As for :func:`cut`.
+
+    Raises:
+        DataError: Fewer than two annotated recordings, unknown classes, or a recording that is broken.
+        LayoutError: A recording cannot be brought to the layout.
+    """
+
+    def __init__(
+        self, path: Path, layout: layouts.Layout, names: Labels | None, seed: int, window: Window, focus: float
+    ) -> None:
+        found = open_annotated(path)
+        if len(found.recordings) < 2:
+            raise DataError(
+                f"{path} has {len(found.recordings)} annotated recordings, and one is needed to train on and another "
+                "to validate on: cut a long one in two"
+            )
+        names = names or Labels(found.class_names)
+        annotations = fit_labels(found.annotations, names, origin=path).by_recording()
+        recordings = [replace(one, intervals=annotations[one.name]) for one in found.recordings]
+        order = np.random.default_rng(seed).permutation(len(recordings))
+        held = set(order[: max(len(recordings) // 5, 1)].tolist())
+        parts: tuple[list[Track], list[Track]] = ([], [])
+        for index, one in enumerate(recordings):
+            parts[index in held].extend(_recorded(one, layout, names))
+        self._tracks, self._seed = parts[0], seed
+        super().__init__(names, layout.bones, parts[1], window, focus)
+        self._lengths = np.array(
+            [max(end - start - window.seconds, 0.0) for start, end in (t.watched for t in parts[0])]
+        )
+        if not self._lengths.any() or not self.validation:
+            raise DataError(
+                f"{path}: no recording to train or validate on is longer than a window of {window.seconds:g} s"
+            )
+        absent = f"{len(found.absent)} annotated recordings are not there: {some(found.absent)}"
+        self.findings = (absent,) if found.absent else ()
+
+    def _draw(self, number: int) -> Iterator[DetectionWindow]:
+        rng = np.random.default_rng((self._seed, number))
+        size = max(int(self._lengths.sum()), 64)
+        for index in rng.choice(len(self._tracks), size=size, p=self._lengths / self._lengths.sum()):
+            track = self._tracks[index]
+            end = track.watched[0] + self._window.seconds + rng.uniform(0.0, self._lengths[index])
+            found = self._cut(track, end)
+            if found is not None:
+                yield found
 
 
 def tracks(scene: scenes.Scene, names: Labels, name: str) -> list[Track]:
@@ -192,6 +296,33 @@ def tracks(scene: scenes.Scene, names: Labels, name: str) -> list[Track]:
             ),
             np.array([(s.start, s.end) for s in movements], dtype=np.float64).reshape(-1, 2),
             np.array([number[s.label] for s in movements], dtype=np.int64),
+            (0.0, float(times[-1])),
         )
         for person, movements in enumerate(scene.movements)
     ]
+
+
+def _recorded(recording: AnnotatedRecording, layout: layouts.Layout, names: Labels) -> list[Track]:
+    """Every person of an annotated recording as a track in ``layout``."""
+    own, persons = recording.read()
+    mapping = mappings.get(own, layout.name)
+    number = {label: index for index, label in enumerate(names.classes)}
+    found = []
+    for person in persons:
+        if person.keypoints.shape[2] < layout.channels:
+            raise DataError(f"{recording.path} has 2 coordinates a joint, and layout {layout.name} has 3")
+        keypoints, _ = mapping.apply(person.keypoints[..., : layout.channels], person.scores)
+        actions = [entry for entry in person.intervals if entry.group is None]
+        first, last = float(person.times[0]), float(person.times[-1])
+        start, end = recording.watched or (first, last)
+        found.append(
+            Track(
+                f"{recording.name}:{person.person}",
+                person.times,
+                keypoints,
+                np.array([(entry.start, entry.end) for entry in actions], dtype=np.float64).reshape(-1, 2),
+                np.array([number[entry.label] for entry in actions], dtype=np.int64),
+                (max(start, first), max(min(end, last), max(start, first) + 1e-3)),
+            )
+        )
+    return found

@@ -9,12 +9,14 @@ from pathlib import Path
 from mmn_edge.datasets import reading
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.evaluation.testset import default_split
+from mmn_edge.events.dataset import is_annotated, open_annotated
 from mmn_edge.model import labels, presets
+from mmn_edge.model.task import DETECT
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.layouts import Layout
 from mmn_edge.train import recipe as recipe_files
 from mmn_edge.train.data import AnnotatedData, SyntheticData, TrainingData, class_counts
-from mmn_edge.train.detection import SceneData
+from mmn_edge.train.detection import RecordingData, SceneData
 from mmn_edge.train.distributed import joined
 from mmn_edge.train.log import EpochResult
 from mmn_edge.train.recipe import Recipe
@@ -134,21 +136,23 @@ def _chosen(
     data: str, name: str | None, changes: tuple[str, ...], qat: bool, split: str, checkpoint: Path | None
 ) -> tuple[Recipe, Layout, presets.Preset | None]:
     """The recipe that fits the data, the layout, and the recipe's preset where it names one."""
+    annotated = data not in MADE and is_annotated(Path(data))
     own_layout = None if data in MADE else _own_layout(Path(data), split)
     if name is None:
         if data not in MADE and own_layout is None:
             raise UsageError(
                 f"say how to train on {data} with --recipe: {', '.join(recipe_files.names())}, or a .yaml file"
             )
-        name = data if data in MADE else "custom"
+        name = data if data in MADE else "events" if annotated else "custom"
     recipe = recipe_files.load(name, changes, qat=qat)
     if recipe.qat.enabled and checkpoint is None:
         raise UsageError("quantization-aware training fine-tunes a trained network: name its checkpoint with --from")
     if recipe.preset != data and (data in MADE or recipe.preset in MADE):
         raise UsageError(f"recipe {name} is not for {data}: synthetic data and its recipe belong together")
-    if (recipe.task == "detect") != (data == SCENES):
+    if (recipe.task == DETECT) != (annotated or data == SCENES):
         raise UsageError(
-            f"recipe {name} is of the task {recipe.task}: classify takes clips with a class each, detect takes {SCENES}"
+            f"recipe {name} is of the task {recipe.task}: classify takes clips with a class each, detect takes "
+            f"recordings with annotations, or {SCENES}"
         )
     preset = presets.get(recipe.preset) if recipe.preset else None
     layout_name = preset.layout if preset else own_layout
@@ -166,6 +170,8 @@ def _own_layout(path: Path, split: str) -> str | None:
         raise DataError(
             f"{path} does not exist: name an annotation pickle, a folder, or the word {SYNTHETIC} or {SCENES}"
         )
+    if is_annotated(path):
+        return next((one.layout() for one in open_annotated(path).recordings), None)
     for entry in reading.open_source(path, split).of_split(split):
         with suppress(DataError):  # said when all are read
             return entry.read().layout
@@ -186,6 +192,10 @@ def _source(
     if data == SYNTHETIC:
         return SyntheticData(size, max(size // 2, 13), recipe.seed)
     path = Path(data)
+    if recipe.task == DETECT:
+        names = labels.get(preset.labels) if preset and preset.labels else None
+        window = preset.window if preset else presets.Window()
+        return RecordingData(path, layout, names, recipe.seed, window, recipe.detect.focus)
     val_split = val_split or default_split(path) or "val"
     named = preset.labels if preset else None
     return AnnotatedData(path, layout, labels.get(named) if named else None, train_split, val_split)

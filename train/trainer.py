@@ -34,7 +34,7 @@ from mmn_edge.train.data import (
     evaluation_batches,
     training_batches,
 )
-from mmn_edge.train.detection import SceneData
+from mmn_edge.train.detection import DetectionData
 from mmn_edge.train.distributed import Processes
 from mmn_edge.train.ema import MovingAverage
 from mmn_edge.train.log import LOG, EpochResult, Journal
@@ -291,7 +291,7 @@ class Trainer:
 
     def _validate_detection(self, network: nn.Module) -> tuple[float, float]:
         """Loss of the validation windows, and detection mAP of the events that they become."""
-        if not isinstance(self.data, SceneData):
+        if not isinstance(self.data, DetectionData):
             raise TypeError("the task detect trains on recordings with intervals")
         network.eval()
         device, logits, target = self.processes.device, [], []
@@ -343,7 +343,7 @@ class Trainer:
         }
         if self.clip_seconds is not None:
             values["clip_seconds"] = self.clip_seconds
-        if isinstance(self.data, SceneData):
+        if isinstance(self.data, DetectionData):
             values["decoder"] = self.data.decoder.to_dict()
         if self.beginning.kept is not None:
             values["quantization"] = {"method": "qat", "kept": list(self.beginning.kept)}

@@ -15,8 +15,10 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +73,12 @@ class AnnotatedRecording:
     intervals: tuple[Interval, ...]
     watched: tuple[float, float] | None
 
+    def layout(self) -> str | None:
+        """The layout of its first frame; None where it has none, or is damaged."""
+        with suppress(DataError, UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile), self._text() as file:
+            return next((frame.layout for frame in read_frames(file, origin=str(self.path))), None)
+        return None
+
     def read(self) -> tuple[str, tuple[PersonTrack, ...]]:
         """The layout, and every person with what they did.
 
@@ -80,10 +88,8 @@ class AnnotatedRecording:
         """
         layout = ""
         found: dict[int, list[tuple[float, FloatArray, FloatArray]]] = {}
-        with self.path.open("rb") as head:
-            packed = head.read(len(GZIP)) == GZIP
         try:
-            with gzip.open(self.path, "rt", encoding="utf-8") if packed else self.path.open(encoding="utf-8") as file:
+            with self._text() as file:
                 for frame in read_frames(file, origin=str(self.path)):
                     if layout and frame.layout != layout:
                         raise DataError(
@@ -109,6 +115,13 @@ class AnnotatedRecording:
                 PersonTrack(identity, np.array(times), np.stack(keypoints), np.stack(scores), owned.get(identity, ()))
             )
         return layout, tuple(tracks)
+
+    def _text(self) -> TextIO:
+        with self.path.open("rb") as head:
+            packed = head.read(len(GZIP)) == GZIP
+        if packed:
+            return cast(TextIO, gzip.open(self.path, "rt", encoding="utf-8"))
+        return self.path.open(encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,15 @@ from click.testing import CliRunner
 from torch.nn import functional as F
 
 from mmn_edge.cli import cli
-from mmn_edge.errors import UsageError
+from mmn_edge.datasets.synthetic.scenes import scene
+from mmn_edge.errors import DataError, UsageError
+from mmn_edge.events import formats
+from mmn_edge.events.formats import table
+from mmn_edge.events.interval import AnnotationSet, Interval, Recording
 from mmn_edge.model.presets import Window
 from mmn_edge.network.checkpoint import read_checkpoint
-from mmn_edge.skeleton import layouts
-from mmn_edge.train.detection import SceneData, Track, cut, targets
+from mmn_edge.skeleton import layouts, recording
+from mmn_edge.train.detection import RecordingData, SceneData, Track, cut, targets
 from mmn_edge.train.loss import detection_loss
 from mmn_edge.train.recipe import load
 
@@ -29,6 +33,7 @@ def track(*spans: tuple[float, float, int], fps: float = 30.0) -> Track:
         points,
         np.array([span[:2] for span in spans], dtype=np.float64).reshape(-1, 2),
         np.array([span[2] for span in spans], dtype=np.int64),
+        (0.0, 10.0),
     )
 
 
@@ -113,3 +118,55 @@ def test_a_task_needs_its_kind_of_data(command: list[str], tmp_path: Path) -> No
     result = CliRunner().invoke(cli, ["train", *command, "-o", str(tmp_path / "run")])
     assert isinstance(result.exception, UsageError)
     assert "takes" in str(result.exception)
+
+
+def recorded(folder: Path, seeds: tuple[int, ...] = (1, 2, 3), seconds: float = 12.0) -> Path:
+    """A folder of recordings with annotations, as :mod:`mmn_edge.events.dataset` describes it."""
+    folder.mkdir()
+    intervals = []
+    for seed in seeds:
+        play = scene(seconds, seed, fps=15.0)
+        with (folder / f"s{seed}.jsonl").open("w") as file:
+            recording.write_frames(file, play.frames())
+        intervals += [Interval(f"s{seed}", m.start, m.end, m.label, "0") for m in play.movements[0]]
+    formats.write(AnnotationSet(tuple(intervals)), folder / "events.csv")
+    table.write_recordings(folder / "recordings.csv", [Recording(f"s{n}", seconds, 15.0, (2.0, 10.0)) for n in seeds])
+    return folder
+
+
+def test_windows_of_annotated_recordings(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "set")
+    data = RecordingData(folder, layouts.get("ma52"), None, 1, Window(16, 2.0, 0.25), 1.0)
+    held = {window.name.split(":")[0] for window in data.validation}
+    drawn = {window.name.split(":")[0] for number in range(3) for window in data.epoch(number)}
+    assert len(held) == 1
+    assert held | drawn == {"s1", "s2", "s3"}
+    assert held.isdisjoint(drawn)
+    ends = [float(window.name.split("@")[1]) for window in (*data.epoch(0), *data.validation)]
+    assert 3.99 <= min(ends) <= max(ends) <= 10.01  # only what was watched
+    assert [window.name for window in data.epoch(1)] != [window.name for window in data.epoch(0)]
+    name = data.labels.classes[int(np.argmax(sum(window.label for window in data.epoch(0))))]
+    assert name in formats.read(folder / "events.csv").labels
+    assert data.event_score(np.stack([window.label for window in data.validation])) > 0.3
+
+
+def test_recordings_in_another_layout_are_brought_over_and_too_few_are_said(tmp_path: Path) -> None:
+    one = recorded(tmp_path / "one", (1,))
+    with pytest.raises(DataError, match="cut a long one in two"):
+        RecordingData(one, layouts.get("ma52"), None, 1, Window(16, 2.0, 0.25), 1.0)
+    short = recorded(tmp_path / "short", (1, 2))
+    with pytest.raises(DataError, match="longer than a window"):
+        RecordingData(short, layouts.get("ma52"), None, 1, Window(16, 9.0, 0.25), 1.0)
+
+
+def test_training_on_annotated_recordings(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "set")
+    small = ["model.width=16", "optim.epochs=1", "optim.warmup_epochs=0", "optim.precision=fp32", "optim.compile=false"]
+    changes = [word for change in small for word in ("--set", change)]
+    command = ["train", str(folder), "--threads", "1", *changes, "-o", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0, result.output
+    assert "event mAP" in result.output
+    _, description = read_checkpoint(tmp_path / "run" / "best.pt")
+    assert (description["task"], description["layout"]) == ("detect", "ma52")
+    assert description["recipe"]["detect"]["focus"] == 0.25
