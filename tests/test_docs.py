@@ -93,7 +93,7 @@ def check_line(arguments: list[str], *, whole: bool) -> None:
         if whole and parameter.required and isinstance(parameter, click.Option):
             assert parameter in order, f"{parameter.opts[0]} is missing"
         if whole and parameter.required and isinstance(parameter, click.Argument):
-            assert value, f"{parameter.name} is missing"
+            assert value and isinstance(value, str | tuple), f"{parameter.name} is missing"
 
 
 def test_the_site_builds_strictly(tmp_path: Path) -> None:
