@@ -93,7 +93,7 @@ def check_line(arguments: list[str], *, whole: bool) -> None:
         if whole and parameter.required and isinstance(parameter, click.Option):
             assert parameter in order, f"{parameter.opts[0]} is missing"
         if whole and parameter.required and isinstance(parameter, click.Argument):
-            assert value and isinstance(value, str | tuple), f"{parameter.name} is missing"
+            assert isinstance(value, str | tuple), f"{parameter.name} is missing"
 
 
 def test_the_site_builds_strictly(tmp_path: Path) -> None:
@@ -190,3 +190,10 @@ def test_every_mark_stands_before_a_block() -> None:
     for page in PAGES:
         marks = re.findall(r"^<!-- run.*$", page.read_text(encoding="utf-8"), flags=re.M)
         assert len(marks) == sum(bool(block.mark) for block in blocks(page)), page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:mmn_edge|train|convert|runtime|tests|tools|docs)/[\w./-]*)`", text)
+    assert not [name for name in named if "NAME" not in name and "_to_" not in name and not (ROOT / name).exists()]

@@ -1,6 +1,6 @@
 """Skeleton data sets on disk: annotation pickles, the authors' label/data pairs, and folders with a ``labels.csv``.
 
-The formats are documented in ``docs/guides/data.md``.
+The formats are documented in ``docs/reference/data-formats.md``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Data sets in pickles: the annotation files of PYSKL and MMAction2, and the authors' label/data pairs.
 
-Formats: https://github.com/kennymckormick/pyskl (data/README) and ``docs/guides/data.md``.
+Formats: https://github.com/kennymckormick/pyskl (data/README) and ``docs/reference/data-formats.md``.
 """
 
 from __future__ import annotations

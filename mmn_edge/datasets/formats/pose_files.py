@@ -1,7 +1,7 @@
 """One clip in one file or folder: our recordings, arrays, and what OpenPose and AlphaPose write.
 
 Sources: OpenPose, doc/02_output.md (https://github.com/CMU-Perceptual-Computing-Lab/openpose); AlphaPose,
-docs/output.md (https://github.com/MVIG-SJTU/AlphaPose). ``docs/guides/data.md`` shows each format.
+docs/output.md (https://github.com/MVIG-SJTU/AlphaPose). ``docs/reference/data-formats.md`` shows each format.
 """
 
 from __future__ import annotations
