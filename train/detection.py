@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mmn_edge.datasets.synthetic import scenes
 from mmn_edge.datasets.synthetic.clips import LAYOUT
 from mmn_edge.errors import DataError
-from mmn_edge.events.dataset import AnnotatedRecording, open_annotated
+from mmn_edge.events.dataset import AnnotatedRecording, AnnotatedSet, open_annotated
 from mmn_edge.events.interval import AnnotationSet, Interval, Recording
 from mmn_edge.events.naming import fit_labels
 from mmn_edge.events.parameters import DecoderParameters
@@ -226,14 +226,17 @@ class SceneData(DetectionData):
 class RecordingData(DetectionData):
     """Recordings with intervals, in a folder as :func:`mmn_edge.events.dataset.open_annotated` opens it.
 
-    One recording in five, and one at least, is validated on; windows are drawn from the others, from all the time that
-    was watched, one for each second of it.
+    The column ``split`` of ``recordings.csv`` says which recordings are validated on; without it one in five is, and
+    one at least, drawn at random. Windows are drawn from the others, from all the time that was watched, one for each
+    second of it.
 
     Args:
         path: The folder, or the file of annotations.
         layout: The layout to bring the recordings to.
         names: The classes; None takes those of the folder.
-        seed: Which recordings are validated on, and which windows are drawn.
+        train: Name of the training split.
+        validation: Name of the validation split.
+        seed: Which windows are drawn, and which recordings are validated on where no split says so.
         window: The live window.
         focus: As for :func:`cut`.
 
@@ -243,7 +246,15 @@ class RecordingData(DetectionData):
     """
 
     def __init__(
-        self, path: Path, layout: layouts.Layout, names: Labels | None, seed: int, window: Window, focus: float
+        self,
+        path: Path,
+        layout: layouts.Layout,
+        names: Labels | None,
+        train: str,
+        validation: str,
+        seed: int,
+        window: Window,
+        focus: float,
     ) -> None:
         found = open_annotated(path)
         if len(found.recordings) < 2:
@@ -254,11 +265,11 @@ class RecordingData(DetectionData):
         names = names or Labels(found.class_names)
         annotations = fit_labels(found.annotations, names, origin=path).by_recording()
         recordings = [replace(one, intervals=annotations[one.name]) for one in found.recordings]
-        order = np.random.default_rng(seed).permutation(len(recordings))
-        held = set(order[: max(len(recordings) // 5, 1)].tolist())
+        held, note = _held_out(found, train, validation, seed)
         parts: tuple[list[Track], list[Track]] = ([], [])
-        for index, one in enumerate(recordings):
-            parts[index in held].extend(_recorded(one, layout, names))
+        for one in recordings:
+            if one.name in held:
+                parts[held[one.name]].extend(_recorded(one, layout, names))
         self._tracks, self._seed = parts[0], seed
         super().__init__(names, layout.bones, parts[1], window, focus)
         self._lengths = np.array(
@@ -269,7 +280,7 @@ class RecordingData(DetectionData):
                 f"{path}: no recording to train or validate on is longer than a window of {window.seconds:g} s"
             )
         absent = f"{len(found.absent)} annotated recordings are not there: {some(found.absent)}"
-        self.findings = (absent,) if found.absent else ()
+        self.findings = (*([absent] if found.absent else []), *([note] if note else []))
 
     def _draw(self, number: int) -> Iterator[DetectionWindow]:
         rng = np.random.default_rng((self._seed, number))
@@ -280,6 +291,25 @@ class RecordingData(DetectionData):
             found = self._cut(track, end)
             if found is not None:
                 yield found
+
+
+def _held_out(found: AnnotatedSet, train: str, validation: str, seed: int) -> tuple[dict[str, int], str]:
+    """For each recording that is used 0 to train on it and 1 to validate on it, and what is to be said of that."""
+    listed = {name: entry.split for name, entry in found.annotations.recordings.items()}
+    names = [one.name for one in found.recordings]
+    if any(listed.values()):
+        sides = {name: (train, validation).index(listed[name]) for name in names if listed[name] in (train, validation)}
+        for number, split in enumerate((train, validation)):
+            if number not in sides.values():
+                known = some(sorted(set(listed.values()) - {""}))
+                raise DataError(f"{found.path} has no recording in split {split!r}: recordings.csv has {known}")
+        return sides, ""
+    order = np.random.default_rng(seed).permutation(len(names))
+    held = sorted(names[index] for index in order[: max(len(names) // 5, 1)])
+    note = (
+        f"recordings.csv has no column split: {len(held)} of {len(names)} recordings, drawn at random, are validated on"
+    )
+    return {name: int(name in held) for name in names}, f"{note}: {some(held)}"
 
 
 def tracks(scene: scenes.Scene, names: Labels, name: str) -> list[Track]:

@@ -195,7 +195,8 @@ def _source(
     if recipe.task == DETECT:
         names = labels.get(preset.labels) if preset and preset.labels else None
         window = preset.window if preset else presets.Window()
-        return RecordingData(path, layout, names, recipe.seed, window, recipe.detect.focus)
+        focus, validation = recipe.detect.focus, val_split or "val"
+        return RecordingData(path, layout, names, train_split, validation, recipe.seed, window, focus)
     val_split = val_split or default_split(path) or "val"
     named = preset.labels if preset else None
     return AnnotatedData(path, layout, labels.get(named) if named else None, train_split, val_split)

@@ -111,6 +111,7 @@ class Recording:
         duration_s: Seconds; None where unknown.
         fps: Frames a second; None where unknown.
         watched: From when to when it was watched, seconds; None means that nobody annotated it.
+        split: What it is used for, such as ``train``; empty where that is not said.
 
     Raises:
         DataError: A value is out of range.
@@ -120,6 +121,7 @@ class Recording:
     duration_s: float | None = None
     fps: float | None = None
     watched: tuple[float, float] | None = None
+    split: str = ""
 
     def __post_init__(self) -> None:
         if not self.name:

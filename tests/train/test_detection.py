@@ -136,7 +136,7 @@ def recorded(folder: Path, seeds: tuple[int, ...] = (1, 2, 3), seconds: float = 
 
 def test_windows_of_annotated_recordings(tmp_path: Path) -> None:
     folder = recorded(tmp_path / "set")
-    data = RecordingData(folder, layouts.get("ma52"), None, 1, Window(16, 2.0, 0.25), 1.0)
+    data = RecordingData(folder, layouts.get("ma52"), None, "train", "val", 1, Window(16, 2.0, 0.25), 1.0)
     held = {window.name.split(":")[0] for window in data.validation}
     drawn = {window.name.split(":")[0] for number in range(3) for window in data.epoch(number)}
     assert len(held) == 1
@@ -150,13 +150,37 @@ def test_windows_of_annotated_recordings(tmp_path: Path) -> None:
     assert data.event_score(np.stack([window.label for window in data.validation])) > 0.3
 
 
+def test_recordings_say_what_is_validated_on(tmp_path: Path) -> None:
+    folder = recorded(tmp_path / "set", (1, 2, 3, 4))
+
+    def data() -> RecordingData:
+        return RecordingData(folder, layouts.get("ma52"), None, "train", "val", 1, Window(16, 2.0, 0.25), 1.0)
+
+    (note,) = data().findings
+    assert "no column split: 1 of 4 recordings, drawn at random, are validated on: s" in note
+    listed = [
+        Recording(f"s{n}", 12.0, 15.0, (2.0, 10.0), split)
+        for n, split in zip((1, 2, 3, 4), ("train", "val", "train", "test"), strict=True)
+    ]
+    table.write_recordings(folder / "recordings.csv", listed)
+    assert list(table.read_recordings(folder / "recordings.csv")) == listed
+    found = data()
+    assert found.findings == ()
+    assert {window.name.split(":")[0] for window in found.validation} == {"s2"}
+    assert {window.name.split(":")[0] for n in range(5) for window in found.epoch(n)} == {"s1", "s3"}
+    table.write_recordings(folder / "recordings.csv", listed[2:])
+    (folder / "events.csv").write_text("recording,start,end,label\ns3,4,6,waving\ns4,4,6,waving\n")
+    with pytest.raises(DataError, match=r"has no recording in split 'val': recordings.csv has test, train"):
+        data()
+
+
 def test_recordings_in_another_layout_are_brought_over_and_too_few_are_said(tmp_path: Path) -> None:
     one = recorded(tmp_path / "one", (1,))
     with pytest.raises(DataError, match="cut a long one in two"):
-        RecordingData(one, layouts.get("ma52"), None, 1, Window(16, 2.0, 0.25), 1.0)
+        RecordingData(one, layouts.get("ma52"), None, "train", "val", 1, Window(16, 2.0, 0.25), 1.0)
     short = recorded(tmp_path / "short", (1, 2))
     with pytest.raises(DataError, match="longer than a window"):
-        RecordingData(short, layouts.get("ma52"), None, 1, Window(16, 9.0, 0.25), 1.0)
+        RecordingData(short, layouts.get("ma52"), None, "train", "val", 1, Window(16, 9.0, 0.25), 1.0)
 
 
 def test_training_on_annotated_recordings(tmp_path: Path) -> None:

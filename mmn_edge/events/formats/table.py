@@ -104,7 +104,8 @@ def read_recordings(path: Path) -> tuple[Recording, ...]:
             if (watched[0] is None) != (watched[1] is None):
                 raise DataError("watched_from and watched_to are given both, or neither where nobody annotated it")
             span = None if watched[0] is None or watched[1] is None else (watched[0], watched[1])
-            entry = Recording(values["recording"], numbers.get("duration_s"), numbers.get("fps"), span)
+            duration, fps = numbers.get("duration_s"), numbers.get("fps")
+            entry = Recording(values["recording"], duration, fps, span, values.get("split", ""))
             if entry.name in found:
                 raise DataError(f"recording {entry.name!r} is there already")
         found[entry.name] = entry
@@ -115,10 +116,13 @@ def read_recordings(path: Path) -> tuple[Recording, ...]:
 
 def write_recordings(path: Path, recordings: Iterable[Recording]) -> None:
     """Write a ``recordings.csv``, whole or not at all."""
-    lines: list[Sequence[str]] = [RECORDING_COLUMNS]
-    for entry in recordings:
+    listed = list(recordings)
+    splits = any(entry.split for entry in listed)
+    lines: list[Sequence[str]] = [(*RECORDING_COLUMNS, *(["split"] if splits else []))]
+    for entry in listed:
         start, end = entry.watched or (None, None)
-        lines.append((entry.name, _text(entry.duration_s), _text(entry.fps), _text(start), _text(end)))
+        split = [entry.split] if splits else []
+        lines.append((entry.name, _text(entry.duration_s), _text(entry.fps), _text(start), _text(end), *split))
     _write(path, lines)
 
 
