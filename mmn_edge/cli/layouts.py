@@ -63,7 +63,8 @@ def show(name: str, svg_file: Path | None) -> None:
     click.echo("left-right pairs: " + " ".join(f"{one}/{other}" for one, other in layout.pairs))
     centre = "none" if layout.centre is None else f"{layout.centre} {layout.joints[layout.centre]}"
     click.echo(f"centre: {centre}")
-    click.echo(f"coordinates: {layout.channels}")
+    axes = ", ".join(f"{name} {direction}" for name, direction in zip("xyz", layout.axes, strict=False))
+    click.echo(f"coordinates: {layout.channels}, as seen from the camera they grow to: {axes}")
     click.echo(f"source: {layout.source}")
     if layout.note:
         click.echo(f"note: {layout.note}")

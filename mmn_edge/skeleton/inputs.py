@@ -1,8 +1,8 @@
 """The one way from skeletons, as a clip or a stream has them, to what a model takes.
 
 Joints that were not seen are hidden (:mod:`mmn_edge.skeleton.missing`), the others mapped to the model's layout
-(:mod:`mmn_edge.mappings`), and what is missing then is filled in. Live streams, recordings, data sets, calibration and
-training all come through here.
+(:mod:`mmn_edge.skeleton.mappings`, which turns the axes too), and what is missing then is filled in. Live streams,
+recordings, data sets, calibration and training all come through here.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib import resources
 
 from mmn_edge.errors import LayoutError
+from mmn_edge.skeleton.axes import IMAGE
 
 __all__ = ["Layout", "get", "names"]
 
@@ -33,6 +34,7 @@ class Layout:
         pairs: Joints that change places in a mirror image.
         centre: The joint that clips are centred on; None where the layout has no such joint.
         channels: Native coordinates per joint: 2 for image coordinates, 3 for space.
+        axes: Where these coordinates grow to, see :mod:`mmn_edge.skeleton.axes`.
         pose: A canonical pose to draw, ``(x, y)`` in 0..1 with y down, the person facing the viewer.
             Schematic: face and hands are enlarged.
         source: Where these facts come from.
@@ -47,6 +49,7 @@ class Layout:
     pairs: tuple[tuple[int, int], ...]
     centre: int | None
     channels: int
+    axes: tuple[str, ...]
     pose: tuple[tuple[float, float], ...]
     source: str
     note: str = ""
@@ -60,6 +63,10 @@ class Layout:
     def order(self) -> tuple[int, ...]:
         """All joints by body part, a permutation of 0..V-1: the joint order that MMN is fed."""
         return tuple(joint for part in self.parts.values() for joint in part)
+
+    def axes_of(self, channels: int) -> tuple[str, ...]:
+        """Where the coordinates of keypoints with so many numbers a joint grow to: two are places in an image."""
+        return self.axes if channels == len(self.axes) else IMAGE
 
     def index(self, joint: str) -> int:
         """The index of a joint by name.
@@ -102,6 +109,7 @@ def get(name: str) -> Layout:
         pairs=tuple((one, other) for one, other in values["pairs"]),
         centre=values["centre"],
         channels=values["channels"],
+        axes=tuple(values["axes"]),
         pose=tuple((x, y) for x, y in values["pose"]),
         source=values["source"],
         note=values["note"],

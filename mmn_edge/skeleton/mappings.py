@@ -1,7 +1,8 @@
 """Joint mappings: the skeleton of a pose estimator as the skeleton that a model was trained on.
 
 A mapping is plain data, one JSON file each under ``data/mappings``: for every target joint the ways to make
-it from source joints, best first, each a linear combination (one joint, a mean, an extrapolation).
+it from source joints, best first, each a linear combination (one joint, a mean, an extrapolation). Coordinates are
+turned into the axes of the target; those of space lose their depth where the target has none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from mmn_edge.errors import LayoutError
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.axes import turned
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import Layout
 from mmn_edge.skeleton.missing import seen_joints
@@ -63,7 +65,8 @@ class Mapping:
         self.target = target
         self.joints = joints
         self.note = note
-        self._num_joints = layouts.get(source).num_joints
+        self._from, self._to = layouts.get(source), layouts.get(target)
+        self._num_joints = self._from.num_joints
         self._used = np.array(sorted({i for j in joints for a in j.alternatives for i in a}), dtype=np.intp)
         self._rounds = _rounds(joints, {int(joint): slot for slot, joint in enumerate(self._used)})
 
@@ -82,8 +85,8 @@ class Mapping:
             scores: ``(..., Vs)``.
 
         Returns:
-            Float32 keypoints ``(..., Vt, C)`` and scores ``(..., Vt)``, a score being the lowest of the
-            joints used; NaN and score 0 where no alternative can be made.
+            Float32 keypoints ``(..., Vt, C)``, C being no more than the target has, and scores ``(..., Vt)``, a score
+            being the lowest of the joints used; NaN and score 0 where no alternative can be made.
 
         Raises:
             LayoutError: The arrays do not have the joints of the source layout.
@@ -98,6 +101,8 @@ class Mapping:
         points = points.take(self._used, axis=-2)
         confidence = confidence.take(self._used, axis=-1)
         seen = seen_joints(points, confidence)
+        channels = points.shape[-1]
+        points = turned(points, self._from.axes_of(channels), self._to.axes_of(min(channels, self._to.channels)))
         points = np.where(seen[..., None], points, np.float32(0))
         confidence = np.where(seen, confidence, np.float32(0))
 

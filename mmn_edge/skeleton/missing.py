@@ -7,6 +7,7 @@ estimators write for a joint that they did not find: exactly the origin, or -1 -
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +45,9 @@ COCO-17 shows half of MA-52's joints, and its upper body without one arm 27 %. O
 was wrong with a probability of at least 0.5 on 5 and 2 % of them, and from face and shoulders alone (20 %) on 44 %.
 """
 
+MAX_SCALE = 1e30
+"""What scores are divided by at most."""
+
 SLACK = 1e-3
 """How far beyond 1 a score may be that was rounded."""
 
@@ -65,8 +69,10 @@ class ScoreScale:
     @classmethod
     def declared(cls, full: object, where: str) -> ScoreScale:
         """What a file declares as its ``score_scale``; raises DataError where that is no positive number."""
-        if isinstance(full, bool) or not isinstance(full, int | float | np.number) or not 0 < full < math.inf:
-            raise DataError(f'{where}: "score_scale" is what scores are divided by, a positive number, not {full!r}')
+        if isinstance(full, bool) or not isinstance(full, int | float | np.number) or not 0 < full <= MAX_SCALE:
+            raise DataError(
+                f'{where}: "score_scale" is what scores are divided by, a positive number, not {reprlib.repr(full)}'
+            )
         return cls(float(full), math.inf)
 
 

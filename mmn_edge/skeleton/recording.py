@@ -6,32 +6,39 @@
 
 ``keypoints`` has one entry a joint of the layout: its coordinates, or null where the joint was not seen. ``scores`` may
 be left out (1 for every joint seen); where they are no confidences from 0 to 1, a frame says as ``score_scale`` what
-they are divided by. Numbers are written so that float32 values come back bit for bit.
+they are divided by. Where coordinates do not grow along the layout's axes, a frame says as ``axes`` where they do
+(:mod:`mmn_edge.skeleton.axes`), and is turned. Numbers are written so that float32 values come back bit for bit.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 import numpy as np
 
 from mmn_edge.errors import DataError, LayoutError, TruncatedError
-from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton import axes, layouts
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
 from mmn_edge.skeleton.missing import ScoreScale, split_confidence, unit_scores
 
-__all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "read_frames", "write_frames"]
+__all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "parse_values", "read_frames", "write_frames"]
 
 MAX_LINE = 4 * 1024 * 1024
 """Characters of a line at most: a frame of 16 persons with 543 joints in 3-D takes under 0.5 million."""
 
 MAX_PERSONS = 64
 
+MAX_NAME = 64
+"""Characters of a layout's name."""
+
 MAX_TIME = 1e11
 """Seconds: the year 5138. Larger numbers are milliseconds or nanoseconds."""
+
+MAX_ID = 2**63 - 1
 
 MAX_COORDINATE = 1e30
 """Of any unit; beyond it, differences no longer fit into float32."""
@@ -94,14 +101,24 @@ def parse_frame(line: str, *, where: str) -> Frame:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} is not JSON ({error}): a recording has one frame a line") from error
+    return parse_values(values, where=where)
+
+
+def parse_values(values: object, *, where: str) -> Frame:
+    """The frame that decoded JSON or MessagePack stands for; all that comes from outside is checked here.
+
+    Raises:
+        DataError: It is no frame; ``where`` begins the message.
+        LayoutError: Its layout is unknown.
+    """
     if not isinstance(values, dict) or not isinstance(values.get("persons"), list):
         raise DataError(f'{where} is no frame: it needs "time", "layout" and a list of "persons"')
     time = values.get("time")
     if isinstance(time, bool) or not isinstance(time, int | float) or not abs(time) <= MAX_TIME:
-        raise DataError(f'{where}: "time" must be a number of seconds, not {time!r}')
+        raise DataError(f'{where}: "time" must be a number of seconds, not {_short(time)}')
     name = values.get("layout")
-    if not isinstance(name, str):
-        raise DataError(f'{where}: "layout" must name a skeleton layout, not {name!r}')
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        raise DataError(f'{where}: "layout" must name a skeleton layout, not {_short(name)}')
     if len(values["persons"]) > MAX_PERSONS:
         raise DataError(f"{where} holds {len(values['persons'])} persons; at most {MAX_PERSONS} are accepted")
     try:
@@ -109,19 +126,22 @@ def parse_frame(line: str, *, where: str) -> Frame:
     except LayoutError as error:
         raise LayoutError(f"{where}: {error}") from None
     scale = ScoreScale.declared(values["score_scale"], where) if "score_scale" in values else None
-    persons = tuple(_parse_person(person, layout, scale, where) for person in values["persons"])
+    along = axes.declared(values["axes"], where) if "axes" in values else None
+    persons = tuple(_parse_person(person, layout, scale, along, where) for person in values["persons"])
     ids = [person.id for person in persons]
     if len(set(ids)) != len(ids):
         raise DataError(f"{where}: two persons have the same id ({ids})")
     return Frame(float(time), name, persons)
 
 
-def _parse_person(values: Any, layout: layouts.Layout, scale: ScoreScale | None, where: str) -> Person:
+def _parse_person(
+    values: Any, layout: layouts.Layout, scale: ScoreScale | None, along: axes.Axes | None, where: str
+) -> Person:
     if not isinstance(values, dict) or not isinstance(values.get("keypoints"), list):
         raise DataError(f'{where}: a person needs an "id" and a list of "keypoints"')
     identity = values.get("id", 0)
-    if isinstance(identity, bool) or not isinstance(identity, int):
-        raise DataError(f'{where}: "id" must be a whole number, not {identity!r}')
+    if isinstance(identity, bool) or not isinstance(identity, int) or not abs(identity) <= MAX_ID:
+        raise DataError(f'{where}: "id" must be a whole number of 64 bits, not {_short(identity)}')
     points = values["keypoints"]
     if len(points) != layout.num_joints:
         raise DataError(
@@ -131,14 +151,14 @@ def _parse_person(values: Any, layout: layouts.Layout, scale: ScoreScale | None,
     channels = next((len(point) for point in points if isinstance(point, list)), layout.channels)
     if channels not in (2, 3):
         raise DataError(f"{where}: a keypoint has 2 or 3 coordinates, not {channels}")
-    rows = [[math.nan] * channels if point is None else point for point in points]
-    try:
-        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
-            keypoints = _numbers(rows)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise DataError(f"{where}: a keypoint is not a list of {channels} numbers") from error
-    if keypoints.shape != (layout.num_joints, channels):
+    unseen = [math.nan] * channels
+    rows = [unseen if point is None else point for point in points]
+    if not all(isinstance(row, list) and len(row) == channels for row in rows):
         raise DataError(f"{where}: a keypoint is not a list of {channels} numbers")
+    try:
+        keypoints = _numbers([number for row in rows for number in row]).reshape(len(rows), channels)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{where}: a keypoint is not a list of {channels} numbers") from error
     seen = np.array([point is not None for point in points])
     broken = np.flatnonzero(seen & ~(np.abs(keypoints) <= MAX_COORDINATE).all(axis=1))
     if len(broken):
@@ -149,6 +169,8 @@ def _parse_person(values: Any, layout: layouts.Layout, scale: ScoreScale | None,
     scores = _parse_scores(values.get("scores"), seen, scale, where)
     if channels > layout.channels:
         keypoints, scores = split_confidence(keypoints, scores, f"{where}: person {identity}")
+    if along is not None:
+        keypoints = _turned(keypoints, along, layout, where)
     keypoints[scores == 0] = np.nan
     return Person(identity, keypoints, scores)
 
@@ -159,21 +181,40 @@ def _parse_scores(
     if values is None:
         return seen.astype(np.float32)
     try:
-        with np.errstate(over="ignore"):
-            scores = _numbers(values)
-    except (ValueError, TypeError, OverflowError) as error:
+        scores = _numbers(values if isinstance(values, list) else [values])
+    except (ValueError, OverflowError) as error:
         raise DataError(f'{where}: "scores" must be a list of numbers, one a joint') from error
     if scores.shape != seen.shape or not np.isfinite(scores).all() or (scores < 0).any():
         raise DataError(f'{where}: "scores" must hold {len(seen)} numbers that are not negative, one a joint')
     return unit_scores(np.where(seen, scores, np.float32(0)), where, scale)
 
 
-def _numbers(values: Any) -> FloatArray:
-    """Values of JSON as float32; ValueError for text and lists of booleans, which NumPy would take too."""
-    array = np.array(values)
-    if array.dtype.kind not in "iufO":  # O: whole numbers beyond 64 bits
-        raise ValueError(f"{array.dtype} is no number")
-    return array.astype(np.float64).astype(np.float32)
+def _turned(keypoints: FloatArray, along: axes.Axes, layout: layouts.Layout, where: str) -> FloatArray:
+    """Keypoints ``(V, C)`` that grow along other axes than the layout's, along those of the layout."""
+    channels = keypoints.shape[1]
+    want = layout.axes_of(channels)
+    try:
+        if len(along) == channels:
+            return axes.turned(keypoints, along, want)
+    except ValueError:
+        pass
+    raise DataError(f"{where}: its keypoints have {channels} coordinates ({', '.join(want)}), not {', '.join(along)}")
+
+
+def _numbers(values: list[Any]) -> FloatArray:
+    """Numbers as float32, infinite where they are too large; ValueError for anything else.
+
+    NumPy alone would take text and booleans as well, and give every item of a list the room of its longest text.
+    """
+    if not {float, int}.issuperset(map(type, values)):
+        raise ValueError("not only numbers")
+    with np.errstate(over="ignore"):
+        return np.array(values, dtype=np.float64).astype(np.float32)
+
+
+def _short(value: object) -> str:
+    """Anything, in a few characters: a stream from the network may have sent megabytes."""
+    return reprlib.repr(value)
 
 
 def _points(keypoints: FloatArray) -> str:

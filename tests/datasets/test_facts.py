@@ -40,7 +40,14 @@ def test_a_digest_is_of_values_and_shape() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "names"),
-    [((44, 2), ("ma52",)), ((20, 3), ("nw-ucla",)), ((20, 2), ("nw-ucla",)), ((17, 2), ("coco17",)), ((18, 2), ())],
+    [
+        ((44, 2), ("ma52",)),
+        ((20, 3), ("nw-ucla",)),
+        ((20, 2), ("nw-ucla",)),
+        ((17, 2), ("coco17",)),
+        ((17, 3), ("h36m17",)),
+        ((19, 2), ()),
+    ],
 )
 def test_layouts_are_guessed_by_their_joints(shape: tuple[int, int], names: tuple[str, ...]) -> None:
     assert guess_layouts(*shape) == names

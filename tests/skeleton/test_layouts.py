@@ -12,15 +12,31 @@ from mmn_edge.skeleton import layouts
 
 LABELS = Path(__file__).resolve().parents[3] / "shared" / "labels"
 COUNTS = {
+    "azure-kinect": 32,
     "coco-wholebody133": 133,
     "coco17": 17,
+    "h36m17": 17,
     "halpe136": 136,
     "imigue": 22,
     "jhmdb": 15,
+    "kinect-v2": 25,
     "ma52": 44,
     "mediapipe-holistic": 543,
+    "mediapipe-pose": 33,
     "nw-ucla": 20,
     "openpose": 137,
+    "zed-body18": 18,
+    "zed-body34": 34,
+    "zed-body38": 38,
+}
+AXES = {
+    "azure-kinect": ("right", "down", "away"),
+    "h36m17": ("right", "down", "away"),
+    "kinect-v2": ("left", "up", "away"),
+    "nw-ucla": ("left", "up", "away"),
+    "zed-body18": ("right", "up", "toward"),
+    "zed-body34": ("right", "up", "toward"),
+    "zed-body38": ("right", "up", "toward"),
 }
 every_layout = pytest.mark.parametrize("layout", [layouts.get(name) for name in COUNTS], ids=list(COUNTS))
 
@@ -53,7 +69,8 @@ def test_layout_is_sound(layout: layouts.Layout) -> None:
     assert all(start != end for start, end in layout.bones)
     assert len(set(layout.bones)) == len(layout.bones)
     assert layout.centre is None or layout.centre in joints
-    assert layout.channels == (3 if layout.name == "nw-ucla" else 2)
+    assert layout.axes == AXES.get(layout.name, ("right", "down"))
+    assert layout.channels == len(layout.axes)
     assert layout.title
     assert layout.source
 
@@ -150,6 +167,22 @@ def test_bones_of_own_design_are_a_tree(name: str) -> None:
         ("mediapipe-holistic", "face_467", 542),
         ("nw-ucla", "right_shoulder", 8),
         ("jhmdb", "left_ankle", 14),
+        ("kinect-v2", "left_wrist", 6),
+        ("kinect-v2", "spine_shoulder", 20),
+        ("kinect-v2", "right_thumb", 24),
+        ("azure-kinect", "left_thumb", 10),
+        ("azure-kinect", "left_ear", 29),
+        ("azure-kinect", "right_ear", 31),
+        ("zed-body18", "left_hip", 11),
+        ("zed-body18", "right_eye", 14),
+        ("zed-body34", "left_hand_tip", 9),
+        ("zed-body34", "right_heel", 33),
+        ("zed-body38", "left_clavicle", 10),
+        ("zed-body38", "right_heel", 29),
+        ("zed-body38", "right_pinky", 37),
+        ("h36m17", "left_hip", 4),
+        ("h36m17", "right_wrist", 16),
+        ("mediapipe-pose", "right_foot_index", 32),
     ],
 )
 def test_index_of_landmark_joints(name: str, joint: str, index: int) -> None:

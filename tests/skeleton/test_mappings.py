@@ -16,7 +16,20 @@ from mmn_edge.skeleton.missing import ENOUGH_SEEN, MIN_SCORE, share_seen
 
 LABELS = Path(__file__).resolve().parents[3] / "shared" / "labels"
 WHOLE_BODY = ("coco-wholebody133", "halpe136", "mediapipe-holistic", "openpose")
-SOURCES = ("coco-wholebody133", "coco17", "halpe136", "mediapipe-holistic", "openpose")
+SOURCES = (
+    "azure-kinect",
+    "coco-wholebody133",
+    "coco17",
+    "h36m17",
+    "halpe136",
+    "kinect-v2",
+    "mediapipe-holistic",
+    "mediapipe-pose",
+    "openpose",
+    "zed-body18",
+    "zed-body34",
+    "zed-body38",
+)
 TARGETS = ("imigue", "jhmdb", "ma52")
 # Where the parts of a compound layout begin, in the notation of the published joint lists.
 OFFSETS = {
@@ -45,7 +58,7 @@ def test_every_joint_that_is_not_missing_can_be_made_when_all_are_seen(source: s
     mapping = mappings.get(source, target)
     assert tuple(joint.name for joint in mapping.joints) == layouts.get(target).joints
     missing = np.array([joint.status == "missing" for joint in mapping.joints])
-    assert missing.any() == (source == "coco17" and target != "jhmdb")
+    assert missing.any() == (source not in WHOLE_BODY and target != "jhmdb")
     assert mapping.reach == pytest.approx(1 - missing.mean())
     for joint in mapping.joints:
         assert bool(joint.alternatives) == (joint.status != "missing")
@@ -245,3 +258,37 @@ def test_a_score_of_a_fifth_is_what_being_seen_takes() -> None:
         scores[knee] = score
         mapped, _ = mapping.apply(keypoints, scores)
         assert np.isfinite(mapped[layouts.get("ma52").index("left_knee")]).all() == seen
+
+
+def in_space(layout: str, raised: str) -> FloatArray:
+    """The drawn person in the layout's own axes, 2 m before the camera, one wrist an arm's length above the head."""
+    facts = layouts.get(layout)
+    x, y = np.array(facts.pose, dtype=np.float32).T
+    for name in (f"{raised}_wrist", f"{raised}_hand", f"{raised}_hand_tip"):
+        if name in facts.joints:
+            y[facts.index(name)] = -0.3
+    places = {"right": x - 0.5, "left": 0.5 - x, "down": y - 0.5, "up": 0.5 - y, "away": x * 0 + 2, "toward": x * 0 - 2}
+    return np.stack([places[direction] for direction in facts.axes], axis=-1).astype(np.float32)
+
+
+@pytest.mark.parametrize("raised", ["left", "right"])
+@pytest.mark.parametrize(("source", "target"), mappings.names())
+def test_raised_hand_is_above_the_head_on_the_persons_own_side(source: str, target: str, raised: str) -> None:
+    joints = layouts.get(target)
+    keypoints = in_space(source, raised)
+    mapped, scores = mappings.get(source, target).apply(keypoints, np.ones(len(keypoints)))
+    assert mapped.shape == (joints.num_joints, 2)
+    top = joints.index("face" if target == "jhmdb" else "nose")
+    wrist, other = joints.index(f"{raised}_wrist"), joints.index(f"{'right' if raised == 'left' else 'left'}_wrist")
+    assert mapped[wrist, 1] < mapped[top, 1] < mapped[other, 1]
+    # The person faces the camera: their left is on the image's right.
+    assert mapped[joints.index("left_shoulder"), 0] > mapped[joints.index("right_shoulder"), 0]
+    assert scores[wrist] == 1
+
+
+@pytest.mark.parametrize("source", ["kinect-v2", "zed-body38", "azure-kinect"])
+def test_places_in_the_image_are_not_turned(source: str) -> None:
+    keypoints, scores = person(source)
+    mapped, _ = mappings.get(source, "ma52").apply(keypoints, scores)
+    ma52 = layouts.get("ma52")
+    np.testing.assert_array_equal(mapped[ma52.index("left_wrist")], keypoints[layouts.get(source).index("left_wrist")])

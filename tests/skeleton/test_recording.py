@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -108,9 +109,52 @@ def test_a_person_of_whom_nothing_was_seen() -> None:
     assert not found.scores.any()
 
 
+def test_declared_axes_are_turned_into_those_of_the_layout() -> None:
+    points = [[0.1 * k, 0.5, 2.0] for k in range(25)]
+    text = line({"keypoints": points}, layout="kinect-v2", axes=["right", "down", "away"])
+    (found,) = parse_frame(text, where="x").persons
+    expected = np.array(points, dtype=np.float32) * np.float32([-1, -1, 1])
+    np.testing.assert_array_equal(found.keypoints, expected)
+
+
+def test_declared_axes_of_a_place_in_an_image() -> None:
+    (found,) = parse_frame(line(person(), axes=["right", "up"]), where="x").persons
+    np.testing.assert_array_equal(found.keypoints[0], [1.5, -2.5])
+
+
+def test_a_long_text_among_the_numbers_takes_no_room() -> None:
+    """NumPy would give each of the 44 items of the list as much room as the longest text takes."""
+    text = line(person(keypoints=[["x" * 1_000_000, 1.0], *[[1.0, 2.0]] * (JOINTS - 1)]))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="not a list of 2 numbers"):
+            parse_frame(text, where="x")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("key", ["time", "layout", "score_scale", "axes", "id"])
+def test_what_is_wrong_is_quoted_shortly(key: str) -> None:
+    long = "x" * 1_000_000
+    text = line(person(id=long)) if key == "id" else line(person(), **{key: long})
+    with pytest.raises(DataError) as caught:
+        parse_frame(text, where="x")
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (line(person(id=2**64)), '"id" must be a whole number of 64 bits'),
+        (line(person(), score_scale=10**400), '"score_scale" is what'),
+        (line(person(), axes=["right", "up", "away"]), "have 2 coordinates .right, down., not right, up, away"),
+        (line(person(), axes=["right", "away"]), "have 2 coordinates .right, down., not right, away"),
+        (line(person(), axes="up"), '"axes" names where'),
+        (line(person(scores={"a": 1})), '"scores" must be'),
+        (line(person(scores=3)), '"scores" must'),
+        (line(person(scores=[[0.5]] * JOINTS)), '"scores" must be'),
+        (line(person(keypoints=[{"x": 1}] * JOINTS)), "not a list of 2 numbers"),
         ("time,layout", "is not JSON"),
         ("", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
