@@ -188,7 +188,7 @@ def test_what_is_wrong_is_quoted_shortly(key: str) -> None:
         (line(person(keypoints=[[1, float("nan")]] * JOINTS)), "joint 0 .* is NaN or infinite: write null"),
         (line(person(keypoints=[[1, 1e300]] * JOINTS)), "joint 0 .* is NaN or infinite"),
         (line(person(keypoints=[[1, 3.4e38]] * JOINTS)), "joint 0 .* is NaN or infinite"),
-        (line(person(keypoints=[[1, None]] * JOINTS)), "joint 0 .* is NaN or infinite"),
+        (line(person(keypoints=[[1, None]] * JOINTS)), "not a list of 2 numbers"),
         (line(person(scores=[1] * 21)), '"scores" must hold 22 numbers'),
         (line(person(scores=[-1] * JOINTS)), '"scores" must hold 22 numbers'),
         (line(person(scores=[1e300] * JOINTS)), '"scores" must hold 22 numbers'),
