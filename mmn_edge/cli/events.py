@@ -178,8 +178,15 @@ def score(
     sets = [read(path, labels=known, tiers=tiers) for path in (truth, predicted)]
     if truth.is_file() and predicted.is_file():
         sets[1] = as_one_recording(*sets)
-    with terminal.status("comparing"):
-        scores = compare(*sets, labels=known, persons=persons, resamples=resamples)
+    with terminal.bar(count=False) as bar:
+        task = bar.add_task("comparing", total=None)
+        scores = compare(
+            *sets,
+            labels=known,
+            persons=persons,
+            resamples=resamples,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     if as_json:
         click.echo(json.dumps(scores.to_dict(), indent=1, ensure_ascii=False))
     else:

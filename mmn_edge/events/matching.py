@@ -8,7 +8,7 @@ Challenge, track 2; MMAD, arXiv 2407.05311).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -97,7 +97,7 @@ def intersection_over_union(predicted: Sequence[Interval], truth: Sequence[Inter
     return np.asarray(shared / (np.maximum(ends, stops) - np.minimum(starts, others)), dtype=np.float64)
 
 
-def tally(pairing: Pairing) -> tuple[list[Tally], Indices]:
+def tally(pairing: Pairing, on_class: Callable[[int], None] = lambda done: None) -> tuple[list[Tally], Indices]:
     """Match and count, class by class; and how many frames of all persons are compared in each recording, ``(R,)``."""
     place = {name: index for index, name in enumerate(pairing.recordings)}
     frames = np.zeros(len(place), dtype=np.int64)
@@ -108,7 +108,11 @@ def tally(pairing: Pairing) -> tuple[list[Tally], Indices]:
     for unit in pairing.units:
         for name, (truth, predicted) in _by_label(unit).items():
             by_class[name].append((place[unit.recording], truth, predicted))
-    return [_tally(name, parts, pairing) for name, parts in by_class.items()], frames
+    tallies = []
+    for name, parts in by_class.items():
+        tallies.append(_tally(name, parts, pairing))
+        on_class(len(tallies))
+    return tallies, frames
 
 
 def matched(pairing: Pairing) -> list[tuple[Interval, Interval]]:

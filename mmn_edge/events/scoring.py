@@ -7,7 +7,7 @@ what other recordings of the same kind may give. They are absent where there is 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,7 @@ def score(
     persons: str = "auto",
     resamples: int = RESAMPLES,
     seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Scores:
     """Compare predictions with the truth.
 
@@ -87,12 +88,14 @@ def score(
         persons: Whether persons must agree; one of :data:`mmn_edge.events.pairing.PERSONS`.
         resamples: Of the bootstrap; 0 for no intervals.
         seed: The same seed draws the same recordings.
+        progress: Called with how many of how many steps are done.
 
     Raises:
         DataError: They cannot be compared; see :func:`mmn_edge.events.pairing.pair`.
     """
     pairing = pair(truth, predicted, labels=labels, persons=persons)
-    tallies, frames = tally(pairing)
+    steps = 2 * len(pairing.classes)  # matching takes as long as resampling
+    tallies, frames = tally(pairing, lambda done: progress(done, steps))
     notes = list(pairing.notes)
     unscored = sum(entry.score is None for unit in pairing.units for entry in unit.predicted)
     if unscored:
@@ -106,7 +109,7 @@ def score(
     if resamples and count > 1:
         rng = np.random.default_rng(seed)
         weights = np.stack([np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(resamples)])
-        drawn = measurer.at(weights.astype(np.float64))
+        drawn = measurer.at(weights.astype(np.float64), lambda done: progress(len(tallies) + done, steps))
     classes = {}
     for number, entry in enumerate(tallies):
         if entry.truth.any() or entry.predicted.any():
@@ -141,15 +144,19 @@ class _Measurer:
         self._ranked = ranked
         self._all_classes = all_classes
 
-    def at(self, weights: Array) -> tuple[Values, list[Values]]:
+    def at(self, weights: Array, on_class: Callable[[int], None] = lambda done: None) -> tuple[Values, list[Values]]:
         """Every measure as ``(B,)``, NaN where it is not defined, and the same for each class.
 
         Args:
             weights: ``(B, R)``.
+            on_class: Called with how many classes are done.
         """
         tallies = self._tallies or [Tally.blank("", weights.shape[1])]
         none = np.full(len(weights), np.nan)
-        precisions = np.stack([_average_precisions(entry, weights) for entry in tallies])  # (K, 9, B)
+        precisions = np.empty((len(tallies), len(THRESHOLDS), len(weights)))
+        for number, entry in enumerate(tallies):
+            precisions[number] = _average_precisions(entry, weights)
+            on_class(number + 1)
         if not self._ranked:
             precisions[:] = np.nan
         per_class = [self._class_measures(entry, weights, precisions[number]) for number, entry in enumerate(tallies)]

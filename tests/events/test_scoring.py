@@ -113,6 +113,9 @@ def test_intervals_are_there_where_recordings_differ() -> None:
     assert found.intervals["event_precision"] == [1, 1]
     assert found.classes["nod"]["intervals"]["event_recall"] == [low, high]
     json.dumps(found.to_dict(), allow_nan=False)
+    steps: list[tuple[int, int]] = []
+    score(truth, AnnotationSet(right), progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(1, 2), (2, 2)]
 
 
 def test_without_what_was_watched_the_rest_works() -> None:
