@@ -256,6 +256,9 @@ def test_help_and_layouts_work_without_them(base: list[str]) -> None:
         (["record", "--camera", "0", "-o", "talk.jsonl"], "cv2", "camera"),
         (["run", "--model", "small.bundle", "talk.avi"], "cv2", "camera"),
         (["run", "--model", "small.bundle", "synthetic", "--backend", "tensorrt"], "tensorrt", "tensorrt"),
+        (["run", "--model", "small.bundle", "synthetic", "--sink", "mqtt://localhost"], "paho.mqtt.client", "mqtt"),
+        (["run", "--model", "small.bundle", "synthetic", "--sink", "ws://127.0.0.1"], "starlette", "server"),
+        (["run", "--model", "small.bundle", "synthetic", "--sink", "http://127.0.0.1"], "prometheus_client", "server"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )

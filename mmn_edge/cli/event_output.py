@@ -30,6 +30,7 @@ __all__ = [
     "emit_option",
     "open_sinks",
     "recording_name",
+    "sink_option",
 ]
 
 EMIT = ("events", "predictions", "both")
@@ -43,6 +44,16 @@ emit_option = click.option(
     default=EMIT[0],
     show_default=True,
     help="Events (what began and ended when), each window's prediction, or both.",
+)
+
+
+sink_option = click.option(
+    "--sink",
+    "sink_names",
+    multiple=True,
+    metavar="SINK",
+    help="Send to a program besides: mqtt://HOST, ws://HOST:PORT, http://HOST:PORT (/metrics, /health), or "
+    "FILE.jsonl,size=50MB,keep=30d; see docs/guides/sinks.md. Repeatable.",
 )
 
 
@@ -119,33 +130,61 @@ def open_sinks(
     source: str,
     outputs: Sequence[Path],
     *,
+    names: Sequence[str] = (),
+    live: bool = False,
     emit: str,
     as_json: bool,
     on_note: Callable[[str], None],
 ) -> Sinks:
     """Open where events and predictions go; all of it is closed with ``stack``.
 
+    Args:
+        stack: Closes what is opened.
+        bundle: The model.
+        source: What was named as source.
+        outputs: Files, by their suffix.
+        names: Further sinks, see :mod:`mmn_edge.runtime.sinks.grammar`.
+        live: Whether the source is lived through.
+        emit: One of :data:`EMIT`.
+        as_json: JSON lines on standard output, also on a terminal.
+        on_note: Told in sentences what the user should know.
+
     Raises:
-        UsageError: A file's suffix is that of no format, or the format holds no predictions.
-        MissingDependencyError: A format needs a package that is not installed.
+        UsageError: A file's suffix is that of no format, the format holds no predictions, or no sink is called that.
+        MissingDependencyError: A format or sink needs a package that is not installed.
     """
     from mmn_edge.runtime.sinks.annotations import AnnotationSink
+    from mmn_edge.runtime.sinks.context import SinkContext
+    from mmn_edge.runtime.sinks.grammar import open_sink
     from mmn_edge.runtime.sinks.sink import JsonLinesSink, TableSink
     from mmn_edge.system.files import line_file
 
     sinks: list[Sink] = []
+    media = Path(source) if Path(source).is_file() and Path(source).suffix.lower() not in LINES else None
+    context = SinkContext(
+        bundle.manifest.labels,
+        (recording_name(source),),
+        live=live,
+        events=emit != EMIT[1],
+        predictions=emit != EMIT[0],
+        stride=bundle.manifest.window.stride,
+        media=media,
+        on_note=on_note,
+    )
+    made = [open_sink(name, context) for name in names]
+    stack.enter_context(context.servers)
+    sinks += [stack.enter_context(sink) for sink in made]
     for path in outputs:
         if path.suffix.lower() in LINES or not path.suffix:
             sinks.append(JsonLinesSink(stack.enter_context(line_file(path))))
             continue
         if emit == EMIT[1]:
             raise UsageError(f"{path} is for events, and --emit predictions leaves them out: name a file .jsonl")
-        media = Path(source) if Path(source).is_file() and Path(source).suffix.lower() not in LINES else None
         annotations = AnnotationSink(path, recording_name(source), bundle.manifest.labels, media=media, on_note=on_note)
         sinks.append(stack.enter_context(annotations))
-    if as_json or not (outputs or sys.stdout.isatty()):
+    if as_json or not (outputs or names or sys.stdout.isatty()):
         sinks.append(JsonLinesSink(sys.stdout))
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() and "table" not in names:
         events, predictions = emit != EMIT[1], emit != EMIT[0]
         stride = bundle.manifest.window.stride
         table = TableSink(terminal.console(), stride=stride, events=events, predictions=predictions)

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import click
 
 from mmn_edge.cli import terminal
-from mmn_edge.cli.event_output import SUFFIXES, decoder_options, decoder_parameters, emit_option, open_sinks
+from mmn_edge.cli.event_output import (
+    SUFFIXES,
+    decoder_options,
+    decoder_parameters,
+    emit_option,
+    open_sinks,
+    sink_option,
+)
 from mmn_edge.cli.options import (
     OutputFile,
     backend_option,
@@ -90,6 +97,7 @@ mirror_option = click.option(
     type=OutputFile(*SUFFIXES),
     help="Write to a file instead of standard output: JSON lines, or annotations. Repeatable.",
 )
+@sink_option
 @emit_option
 @decoder_options
 @click.option(
@@ -115,6 +123,7 @@ def run(
     model: Path | None,
     as_json: bool,
     outputs: tuple[Path, ...],
+    sink_names: tuple[str, ...],
     emit: str,
     sensitivity: float | None,
     decoder: Path | None,
@@ -149,7 +158,9 @@ def run(
         if stream.layout is not None:
             recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened
         opened = stack.enter_context(stream)
-        sinks = open_sinks(stack, bundle, name, outputs, emit=emit, as_json=as_json, on_note=_note)
+        sinks = open_sinks(
+            stack, bundle, name, outputs, names=sink_names, live=live, emit=emit, as_json=as_json, on_note=_note
+        )
 
         def tell(events: Iterable[Event]) -> None:
             for event in events:

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import glob
 import hashlib
+import io
 import os
 import shutil
 import sys
@@ -51,17 +52,24 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 class LineFile:
-    """A new text file of whole lines: a write that fails or is interrupted leaves the lines before it.
+    """A text file of whole lines: a write that fails or is interrupted leaves the lines before it.
 
     Args:
         path: The file.
         name: What errors call it.
+        append: Go on with a file that is there, after its last whole line: a process killed while it wrote may have
+            left half a one.
+
+    Attributes:
+        lines: How many were written here.
+        size: Bytes in the file.
     """
 
-    def __init__(self, path: Path, name: Path) -> None:
-        self._file = path.open("wb", buffering=0)  # nothing is left to be written when it is closed
+    def __init__(self, path: Path, name: Path, *, append: bool = False) -> None:
+        # Unbuffered: nothing is left to be written when it is closed.
+        self._file = path.open("ab" if append else "wb", buffering=0)
         self._name = name
-        self._size = 0
+        self.size = _whole(path, self._file) if append else 0
         self.lines = 0
 
     def write(self, line: str) -> None:
@@ -77,12 +85,12 @@ class LineFile:
                 rest = rest[self._file.write(rest) :]
         except BaseException as error:
             with suppress(OSError):  # a pipe
-                self._file.seek(self._size)
+                self._file.seek(self.size)
                 self._file.truncate()
             if isinstance(error, OSError):
                 raise OSError(error.errno, error.strerror, str(self._name)) from error
             raise
-        self._size += len(data)
+        self.size += len(data)
         self.lines += 1
 
     def flush(self) -> None:
@@ -95,6 +103,26 @@ class LineFile:
                 os.fsync(self._file.fileno())
         finally:
             self._file.close()
+
+
+def _whole(path: Path, file: io.FileIO) -> int:
+    """Cut off what follows a file's last line break, and return its size."""
+    size = os.fstat(file.fileno()).st_size
+    if not size or not path.is_file():
+        return 0
+    with path.open("rb") as reader:
+        end = size
+        while end > 0:
+            begin = max(end - 65_536, 0)
+            reader.seek(begin)
+            found = reader.read(end - begin).rfind(b"\n")
+            if found >= 0:
+                end = begin + found + 1
+                break
+            end = begin
+    if end < size:
+        file.truncate(end)
+    return end
 
 
 @contextmanager

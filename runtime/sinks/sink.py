@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from typing_extensions import Self
 
-__all__ = ["JsonLinesSink", "Sink", "TableSink"]
+    from mmn_edge.runtime.sinks.context import SinkContext
+    from mmn_edge.runtime.sinks.rotation import RotatedLines
+
+__all__ = ["JsonLinesSink", "RotatedSink", "Sink", "TableSink"]
 
 
 class Sink(Protocol):
@@ -61,6 +64,36 @@ class JsonLinesSink:
         """Write one line."""
         self._file.write(json.dumps(item.to_dict(), ensure_ascii=False) + "\n")
         self._file.flush()
+
+
+class RotatedSink:
+    """JSON lines into rotated files, each with its source, and with the time of day when live.
+
+    Args:
+        lines: The files.
+        context: The run.
+    """
+
+    def __init__(self, lines: RotatedLines, context: SinkContext) -> None:
+        self._lines, self._context = lines, context
+
+    @property
+    def dropped(self) -> int:
+        """Lines that could not be written."""
+        return self._lines.dropped
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lines.close()
+
+    def advance(self, time: float) -> None:
+        """Nothing to do: a line stays as it was written."""
+
+    def write(self, item: Event | Prediction) -> None:
+        """Write one line."""
+        self._lines.write(json.dumps(self._context.values(item), ensure_ascii=False) + "\n")
 
 
 class TableSink:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+
+from mmn_edge.events.decoder import Event
+from mmn_edge.runtime.recognizer import Prediction
+from mmn_edge.runtime.sinks import metrics
+from mmn_edge.runtime.sinks.context import SinkContext
+from mmn_edge.runtime.sinks.grammar import open_sink
+
+parser = pytest.importorskip("prometheus_client.parser")
+
+
+def read(context: SinkContext, path: str) -> str:
+    port = context.servers.at("127.0.0.1", 0).address[1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_prometheus_reads_counters_and_histograms(context: SinkContext, event: Callable[..., Event]) -> None:
+    sink = open_sink("http://127.0.0.1:0", context)
+    with context.servers, sink:
+        for moment in range(5):
+            sink.advance(float(moment))
+        sink.write(Prediction(1.0, 0, "nodding", 0.75, "head", (("nodding", 0.75),), {"infer": 2.0, "total": 2.5}))
+        sink.write(event("start"))
+        sink.write(event("end"))
+        families = {family.name: family for family in parser.text_string_to_metric_families(read(context, "/metrics"))}
+        health = json.loads(read(context, "/health"))
+    values = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert values["mmn_edge_frames_total", ()] == 5
+    assert values["mmn_edge_predictions_total", (("source", "desk"),)] == 1
+    assert values["mmn_edge_events_total", (("label", event().label), ("source", "desk"))] == 1
+    assert values["mmn_edge_latency_seconds_bucket", (("le", "0.0025"), ("stage", "infer"))] == 1
+    assert values["mmn_edge_latency_seconds_bucket", (("le", "0.001"), ("stage", "infer"))] == 0
+    assert health["status"] == "ok"
+    assert health["run"]["stream_s"] == 4.0
+
+
+def test_a_live_run_without_frames_is_not_well(context: SinkContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "STALLED_SECONDS", 0.0)
+    with context.servers, open_sink("http://127.0.0.1:0", context):
+        pass
+    sink = open_sink("http://127.0.0.1:0", SinkContext(context.labels, ("desk",), live=True, servers=context.servers))
+    with context.servers, sink, pytest.raises(urllib.error.HTTPError, match="503") as caught:
+        read(context, "/health")
+    caught.value.close()
