@@ -35,8 +35,12 @@ class Frame:
         time: Seconds; never runs backwards within a stream.
         layout: The name of the skeleton layout, see :mod:`mmn_edge.skeleton.layouts`.
         persons: The persons seen, possibly none.
+        runs: In the recording of a live run, the calls of the model after this frame and before the next: each the ids
+            of the persons whose windows were run together. Windows that were due and are in none were skipped. None
+            where nothing is said, and every window that is due is run.
     """
 
     time: float
     layout: str
     persons: tuple[Person, ...]
+    runs: tuple[tuple[int, ...], ...] | None = None

@@ -32,6 +32,9 @@ MAX_LINE = 4 * 1024 * 1024
 
 MAX_PERSONS = 64
 
+MAX_RUNS = 1024
+"""Calls of the model between two frames, at most."""
+
 MAX_NAME = 64
 """Characters of a layout's name."""
 
@@ -51,7 +54,11 @@ def format_frame(frame: Frame) -> str:
         f'"scores": [{", ".join(_number(score) for score in person.scores)}]}}'
         for person in frame.persons
     ]
-    return f'{{"time": {float(frame.time)!r}, "layout": {json.dumps(frame.layout)}, "persons": [{", ".join(persons)}]}}'
+    runs = "" if frame.runs is None else f', "runs": {json.dumps(frame.runs)}'
+    return (
+        f'{{"time": {float(frame.time)!r}, "layout": {json.dumps(frame.layout)}, '
+        f'"persons": [{", ".join(persons)}]{runs}}}'
+    )
 
 
 def read_frames(file: TextIO, *, origin: str) -> Iterator[Frame]:
@@ -131,7 +138,15 @@ def parse_values(values: object, *, where: str) -> Frame:
     ids = [person.id for person in persons]
     if len(set(ids)) != len(ids):
         raise DataError(f"{where}: two persons have the same id ({ids})")
-    return Frame(float(time), name, persons)
+    return Frame(float(time), name, persons, _parse_runs(values["runs"], where) if "runs" in values else None)
+
+
+def _parse_runs(values: Any, where: str) -> tuple[tuple[int, ...], ...]:
+    """Which persons' windows a live run gave to the model, call by call."""
+    fits = isinstance(values, list) and len(values) <= MAX_RUNS and all(isinstance(call, list) for call in values)
+    if not fits or not all(type(person) is int for call in values for person in call):
+        raise DataError(f'{where}: "runs" must be a list of lists of the ids of persons, not {reprlib.repr(values)}')
+    return tuple(tuple(call[:MAX_PERSONS]) for call in values)
 
 
 def _parse_person(

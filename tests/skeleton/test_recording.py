@@ -4,6 +4,7 @@ import io
 import json
 import random
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,15 @@ def test_float32_comes_back_bit_for_bit(layout: str, channels: int) -> None:
 def one(keypoints: list[Any], layout: str = "imigue", frame: dict[str, Any] | None = None, **person: Any) -> Person:
     values = {"time": 0, "layout": layout, "persons": [{"id": 0, "keypoints": keypoints, **person}], **(frame or {})}
     return parse_frame(json.dumps(values), where="here").persons[0]
+
+
+def test_what_a_live_run_left_out_is_noted() -> None:
+    frame = parse_frame(line(person()), where="x")
+    assert frame.runs is None
+    assert "runs" not in format_frame(frame)
+    for runs in ((), ((0, 3), (1,))):
+        noted = replace(frame, runs=runs)
+        assert parse_frame(format_frame(noted), where="x").runs == runs
 
 
 def test_a_third_number_in_a_layout_of_two_coordinates_is_the_confidence() -> None:
@@ -197,6 +207,10 @@ def test_what_is_wrong_is_quoted_shortly(key: str) -> None:
         (line(person(scores={})), '"scores" must be a list of numbers'),
         (line(person(scores=["x"] * JOINTS)), '"scores" must be a list of numbers'),
         (line(person(scores=[10**400] * JOINTS)), '"scores" must be a list of numbers'),
+        (line(person(), runs=3), '"runs" must be a list of lists'),
+        (line(person(), runs=[0]), '"runs" must be a list of lists'),
+        (line(person(), runs=[[True]]), '"runs" must be a list of lists'),
+        (line(person(), runs=[[]] * 2000), '"runs" must be a list of lists'),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )
