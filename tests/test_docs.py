@@ -197,3 +197,9 @@ def test_files_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"`((?:mmn_edge|train|convert|runtime|tests|tools|docs)/[\w./-]*)`", text)
     assert not [name for name in named if "NAME" not in name and "_to_" not in name and not (ROOT / name).exists()]
+
+
+def test_every_recipe_is_shown() -> None:
+    page = (ROOT / "docs" / "reference" / "recipes.md").read_text(encoding="utf-8")
+    recipes = {path.name for path in (ROOT / "mmn_edge" / "data" / "recipes").iterdir()}
+    assert set(re.findall(r'"mmn_edge/data/recipes/(.*)"', page)) == recipes
