@@ -111,7 +111,7 @@ def model_sources(
                 f"{path} does not exist: name a checkpoint (.pt) or a bundle's folder; {CHECKPOINT_ORIGINS}"
             )
         kind = contents(path)
-        if kind in ("recording", "video", "data set", "JSON file"):
+        if kind in ("recording", "video", "data set", "JSON file") and path.name != MANIFEST:
             raise UsageError(
                 f"{path} is a {kind}, and a model is a checkpoint (.pt) or a bundle: clips to measure it on are named "
                 "with --data"
