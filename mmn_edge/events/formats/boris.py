@@ -13,6 +13,7 @@ from pathlib import Path, PureWindowsPath
 from mmn_edge.errors import DataError
 from mmn_edge.events.formats.text import parse_number, placed, read_text, rows
 from mmn_edge.events.interval import AnnotationSet, Interval
+from mmn_edge.system.words import some
 
 __all__ = ["is_boris", "read_boris"]
 
@@ -52,6 +53,9 @@ def read_boris(path: Path) -> AnnotationSet:
     else:
         raise DataError(f"{path} is no table of events as BORIS exports it: no column is called Behavior")
     body = [(line, dict(zip(header, fields, strict=False))) for line, fields in lines]
+    videos: dict[str, set[str]] = {}
+    for _, row in body:
+        videos.setdefault(_observation(row, about, path), set()).update(_videos(row))
     entries = _aggregated(path, body) if "Start (s)" in header else _paired(path, body)
     intervals: list[Interval] = []
     names: dict[str, set[str]] = {}
@@ -61,7 +65,7 @@ def read_boris(path: Path) -> AnnotationSet:
         if end is None:
             points += 1
             continue
-        observation = row.get("Observation id") or about.get("Observation id") or path.stem
+        observation = _observation(row, about, path)
         subject = row.get("Subject", "")
         extra = (
             ("observation", observation),
@@ -70,7 +74,7 @@ def read_boris(path: Path) -> AnnotationSet:
             ("comment", row.get("Comment") or row.get("Comment start") or ""),
         )
         with placed(f"{path}, line {line}"):
-            name = _recording(row, observation)
+            name = min(videos[observation]) if len(videos[observation]) == 1 else observation
             names.setdefault(name, set()).add(observation)
             intervals.append(
                 Interval(
@@ -90,6 +94,16 @@ def read_boris(path: Path) -> AnnotationSet:
             notes.append(f"{path}: recording {name} was observed {len(observations)} times; all of them count")
     if shifted:
         notes.append(f"{path}: observations have a time offset; times were taken as they stand in the table")
+    for observation, several in videos.items():
+        if len(several) > 1:
+            notes.append(
+                f"{path}: observation {observation} is of several videos ({some(sorted(several))}): its times count "
+                "from the beginning of the first, and it is one recording"
+            )
+    if "Source" not in header and any(len(several) == 1 for several in videos.values()):
+        notes.append(
+            f"{path}: a table of an older BORIS: where an observation has several videos, times count from the first"
+        )
     empty = frozenset() if intervals else frozenset({path.stem})
     return AnnotationSet(tuple(intervals), empty=empty, notes=tuple(notes))
 
@@ -137,13 +151,17 @@ def _modifiers(row: dict[str, str]) -> str:
     return "|".join(row[name] for name in names if row[name] and row[name] != "NA")
 
 
-def _recording(row: dict[str, str], observation: str) -> str:
-    """The name of the observation's one video, or else its own."""
+def _observation(row: dict[str, str], about: dict[str, str], path: Path) -> str:
+    return row.get("Observation id") or about.get("Observation id") or path.stem
+
+
+def _videos(row: dict[str, str]) -> list[str]:
+    """Names of the videos that a row speaks of, without folders and suffixes: the observation's, or the event's."""
+    if (row.get("Observation type") or "Media").startswith(("Live", "From")):
+        return []
     source = (
         row.get("Source") or row.get("Media file") or row.get("Media file path") or row.get("Media file name") or ""
     )
-    parts = [re.sub(r"^player #\d+:", "", part.strip()) for part in source.split("|")]
-    videos = [name for name in parts[0].split(";") if name and name != "NA"]
-    if len(videos) != 1 or (row.get("Observation type") or "Media").startswith(("Live", "From")):
-        return observation
-    return PureWindowsPath(videos[0]).stem  # knows both kinds of slashes
+    first = re.sub(r"^player #\d+:", "", source.partition("|")[0].strip())  # other players show the same time
+    # A Windows path knows both kinds of slashes.
+    return [PureWindowsPath(name).stem for name in first.split(";") if name and name not in ("NA", "Not found")]

@@ -83,6 +83,8 @@ def read_elan(path: Path, options: Reading) -> AnnotationSet:
                         annotator=(attributes.get("ANNOTATOR") or "").strip(),
                     )
                 )
+    if any((entry.get("TIME_ORIGIN") or "0") != "0" for entry in document.media_descriptors):
+        notes.append(f"{path}: a video is linked with an offset; times were taken as they stand in the file")
     if options.tiers and not any(map(options.wants, document.tiers)):
         raise DataError(
             f"{path} has no tier {' or '.join(options.tiers)}: it has {', '.join(document.tiers) or 'none'}"
@@ -138,9 +140,16 @@ class _Times:
         self._parent: dict[str, str] = {}
         self._spans: dict[str, Span] = {}
         self._siblings: dict[tuple[str, str], list[str]] = {}
+        # Which annotation of its tier ends and begins where an annotation begins and ends.
+        self._before: dict[str, str] = {}
+        self._after: dict[str, str] = {}
         for tier, (aligned, referring, _, _) in document.tiers.items():
+            ending = {end: annotation for annotation, (_, end, *_) in aligned.items()}
             for annotation, (start, end, *_) in aligned.items():
                 self._own[annotation] = (start, end)
+                if start in ending and ending[start] != annotation:
+                    self._before[annotation] = ending[start]
+                    self._after[ending[start]] = annotation
             for annotation, (parent, _, previous, _) in referring.items():
                 self._parent[annotation] = parent
                 siblings = self._siblings.setdefault((tier, parent), [])
@@ -176,15 +185,25 @@ class _Times:
     def _aligned(self, name: str, asked: str) -> Span:
         if name not in self._own:
             raise DataError(f"{self._path}: annotation {asked} refers to {name}, which is not there")
-        times = []
-        for slot in self._own[name]:
-            if slot not in self._slots:
-                raise DataError(f"{self._path}: annotation {name} refers to the time {slot}, which is not there")
-            value = self._slots[slot]
-            if value is None:
-                raise DataError(f"{self._path}: annotation {name} has no time of its own: align it in ELAN")
-            times.append(value)
-        return times[0], times[1]
+        # Annotations without times of their own share evenly what lies between known times, as ELAN shows them.
+        chain, at = [name], 0
+        while self._slot(chain[0], 0) is None and self._before.get(chain[0]) not in (None, *chain):
+            chain.insert(0, self._before[chain[0]])
+            at += 1
+        while self._slot(chain[-1], 1) is None and self._after.get(chain[-1]) not in (None, *chain):
+            chain.append(self._after[chain[-1]])
+        start, end = self._slot(chain[0], 0), self._slot(chain[-1], 1)
+        if start is None or end is None:
+            raise DataError(f"{self._path}: annotation {name} has no time of its own: align it in ELAN")
+        length = end - start
+        return start + length * at // len(chain), start + length * (at + 1) // len(chain)
+
+    def _slot(self, name: str, side: int) -> int | None:
+        """The time at which an annotation begins or ends, where it has one."""
+        slot = self._own[name][side]
+        if slot not in self._slots:
+            raise DataError(f"{self._path}: annotation {name} refers to the time {slot}, which is not there")
+        return self._slots[slot]
 
 
 def _recording(media: list[Mapping[str, str]], path: Path) -> str:

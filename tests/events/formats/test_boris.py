@@ -85,6 +85,26 @@ def test_tables_of_older_versions(tmp_path: Path) -> None:
     )
 
 
+def test_an_observation_of_several_videos_is_one_recording(tmp_path: Path) -> None:
+    """As in BORIS's own tests: the table names the video of each event, and times count from the first one's start."""
+    path = tmp_path / "events.tsv"
+    header = (
+        "Observation id\tObservation date\tDescription\tMedia file\tTotal length\tFPS\tSubject\tBehavior\t"
+        "Behavioral category\tModifiers\tBehavior type\tStart (s)\tStop (s)\tDuration (s)\tComment start\n"
+    )
+    row = "observation #2\t2016-12-01 23:01:31\t\t{}.mp4\t539.920\t25.0\tNo focal subject\ts\t\t\t{}\t{}\t{}\tNA\t\n"
+    rows = (("a", "STATE", 1.8, 8.125), ("a", "POINT", 32.825, 32.825), ("b", "STATE", 227.765, 253.49))
+    path.write_text(header + "".join(row.format(*values) for values in rows))
+    found = read(path)
+    assert [(i.recording, i.start, i.end) for i in found.intervals] == [
+        ("observation #2", 1.8, 8.125),
+        ("observation #2", 227.765, 253.49),
+    ]
+    assert any(
+        "is of several videos (a, b): its times count from the beginning of the first" in note for note in found.notes
+    )
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [

@@ -159,6 +159,38 @@ def test_elan_tiers_of_classes_and_tiers_with_values(tmp_path: Path) -> None:
         read(path, tiers=["feet"])
 
 
+def test_an_elan_video_with_an_offset_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("pympi")
+    path = tmp_path / "talk.eaf"
+    media = (
+        '<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"><MEDIA_DESCRIPTOR MEDIA_URL="file:///a/walk.mp4" {}/></HEADER>'
+    )
+    header = '<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"/>'
+    for attribute, said in (('TIME_ORIGIN="500"', True), ("", False)):
+        text = EAF.format(tiers=tier("a", aligned("a1", "ts1", "ts2"))).replace(header, media.format(attribute))
+        path.write_text(text)
+        found = read(path)
+        assert found.annotated == ("walk",)
+        assert any("linked with an offset" in note for note in found.notes) == said
+
+
+def test_elan_annotations_that_share_a_time(tmp_path: Path) -> None:
+    """As in ELAN's own sample: a subdivision whose parts were not aligned."""
+    pytest.importorskip("pympi")
+    path = tmp_path / "talk.eaf"
+    slots = '<TIME_SLOT TIME_SLOT_ID="ts7"/><TIME_SLOT TIME_SLOT_ID="ts8"/></TIME_ORDER>'
+    parts = [aligned("a1", "ts1", "ts7", "x"), aligned("a2", "ts7", "ts8", "y"), aligned("a3", "ts8", "ts2", "z")]
+    path.write_text(
+        EAF.replace("</TIME_ORDER>", slots).format(tiers=tier("a", *parts, aligned("a4", "ts2", "ts4", "w")))
+    )
+    assert [(i.start, i.end, i.label) for i in read(path).intervals] == [
+        (0.0, 0.3, "x"),
+        (0.3, 0.6, "y"),
+        (0.6, 0.9, "z"),
+        (0.9, 1.3, "w"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
