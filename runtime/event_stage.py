@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.errors import BundleError, UsageError
 from mmn_edge.events.decoder import Decoder, Event
@@ -45,13 +47,20 @@ class EventStage:
         chosen = parameters_of(bundle) if parameters is None else parameters
         self._decoder = Decoder(manifest.labels, chosen, manifest.task, manifest.window)
 
-    def feed(self, prediction: Prediction) -> list[Event]:
-        """Take a prediction and return what it began, went on with or ended."""
-        return self._decoder.feed(prediction.time, prediction.person, prediction.probabilities, prediction.seen)
+    def feed(self, prediction: Prediction, present: Container[int] = ()) -> list[Event]:
+        """Take a prediction and return what it began, went on with or ended; ``present`` as for :meth:`advance`."""
+        return self._decoder.feed(
+            prediction.time, prediction.person, prediction.probabilities, prediction.seen, present
+        )
 
-    def advance(self, time: float) -> list[Event]:
-        """Learn that the stream has come to ``time``, seconds, whoever is in it."""
-        return self._decoder.advance(time)
+    def advance(self, time: float, present: Container[int] = ()) -> list[Event]:
+        """Learn that the stream has come to ``time``, seconds, whoever is in it.
+
+        Args:
+            time: Seconds in the stream.
+            present: Persons who are seen, although nothing was predicted of them for lack of time.
+        """
+        return self._decoder.advance(time, present)
 
     def finish(self) -> list[Event]:
         """The stream has ended, and with it what still went on."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.errors import BundleError, DataError
 from mmn_edge.model.labels import Labels
 from mmn_edge.runtime.backends.backend import Backend
-from mmn_edge.runtime.sliding_window import PersonWindow
+from mmn_edge.runtime.sliding_window import Contents, PersonWindow
 from mmn_edge.runtime.sources.source import Observation
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.clock import MIN_INSTANTS, StreamClock
@@ -22,7 +23,7 @@ from mmn_edge.skeleton.frame import FloatArray, Frame
 from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.skeleton.preprocess import features
 
-__all__ = ["NOT_ENOUGH_SEEN", "NOT_FINITE", "Prediction", "Recognizer"]
+__all__ = ["NOT_ENOUGH_SEEN", "NOT_FINITE", "DueWindow", "Prediction", "Recognizer", "wall_clock"]
 
 TOP = 5
 
@@ -45,6 +46,9 @@ class Prediction:
         latency_ms: Milliseconds spent in each stage for this prediction, and their ``total``.
         seen: Share of the model's joints, over the window's frames, that was really seen, 0 to 1.
         reason: Why there is no answer: :data:`NOT_ENOUGH_SEEN` or :data:`NOT_FINITE`; None where there is one.
+        source: The name of the stream among several.
+        age_ms: Milliseconds from when the window's last frame was captured, or was due, until this was known; None
+            where the stream is read rather than lived through.
         probabilities: ``(K,)``, of all classes in the model's order, NaN where there is no answer; no part of the JSON.
     """
 
@@ -57,12 +61,16 @@ class Prediction:
     latency_ms: Mapping[str, float]
     seen: float = 1.0
     reason: str | None = None
+    source: str = ""
+    age_ms: float | None = field(default=None, compare=False)
+    utc: str | None = field(default=None, compare=False)
     probabilities: FloatArray = field(default_factory=lambda: np.zeros(0, dtype=np.float32), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values: one line of ``mmn-edge run``."""
         return {
             "type": "prediction",
+            **({"source": self.source} if self.source else {}),
             "time": round(self.time, 6),
             "person": self.person,
             "label": self.label,
@@ -71,8 +79,37 @@ class Prediction:
             "top5": [{"label": name, "probability": round(p, 6)} for name, p in self.top],
             "seen": round(self.seen, 3),
             **({} if self.reason is None else {"reason": self.reason}),
+            **({} if self.age_ms is None else {"age_ms": round(self.age_ms, 1)}),
+            **({} if self.utc is None else {"utc": self.utc}),
             "latency_ms": {stage: round(ms, 3) for stage, ms in self.latency_ms.items()},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class DueWindow:
+    """A window that a prediction is due for.
+
+    Attributes:
+        person: Whose.
+        time: Seconds in the stream of its last frame.
+        contents: Its frames.
+        observation: The one that made it due; None at the end of the stream.
+        spent_ms: Milliseconds that this took.
+    """
+
+    person: int
+    time: float
+    contents: Contents
+    observation: Observation | None
+    spent_ms: float
+
+
+def wall_clock(age_ms: float | None) -> str | None:
+    """The moment so many milliseconds ago, ISO 8601 in UTC; None for None."""
+    if age_ms is None:
+        return None
+    moment = datetime.now(timezone.utc) - timedelta(milliseconds=age_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Recognizer:
@@ -88,8 +125,10 @@ class Recognizer:
             seconds end a file; a live stream goes on, without predictions as long as they are none.
         on_note: Told in a sentence, once for each, that a body jumped or that the time stamps are no clock.
         enough_seen: Share of a window's joints that must have been seen for an answer; None takes the bundle's.
+        source: The name of the stream among several.
 
     Attributes:
+        source: As given.
         brief: Persons who were there for less than a window; one that comes again counts again.
         too_brief: Those of them who were there for fewer than :data:`mmn_edge.clock.MIN_INSTANTS` moments, which are
             too few for a prediction.
@@ -110,6 +149,7 @@ class Recognizer:
         live: bool = False,
         on_note: Callable[[str], None] = lambda text: None,
         enough_seen: float | None = None,
+        source: str = "",
     ) -> None:
         manifest = bundle.manifest
         if manifest.layout is None or manifest.preprocessing is None:
@@ -134,6 +174,7 @@ class Recognizer:
         self._inputs_of: dict[str, ModelInputs] = {}
         self._enough = manifest.enough_seen if enough_seen is None else enough_seen
         self._live = live
+        self.source = source
         self._note = on_note
         self._instants = min(MIN_INSTANTS, manifest.window.frames)
         self._clock = StreamClock(manifest.window.seconds, self._instants)
@@ -161,12 +202,7 @@ class Recognizer:
         Raises:
             LayoutError: The frame's layout cannot be mapped to the model's, or it has too few coordinates.
         """
-        began = time.perf_counter()
-        frame = observation.frame
-        if frame.persons:
-            self._clock.tick(frame.time)
-            self._check_clock(frame.time)
-        return self._predict(self._push(frame), observation.latency_ms, began)
+        return self.predict(self.push(observation))
 
     def finish(self) -> list[Prediction]:
         """The stream has ended: the predictions of those who were there for less than a window.
@@ -174,12 +210,24 @@ class Recognizer:
         Raises:
             DataError: The time stamps of a file are no clock, and it was too short to say so before.
         """
+        return self.predict(self.end())
+
+    def push(self, observation: Observation) -> list[DueWindow]:
+        """Take a frame and return the windows that it made due, for :meth:`predict`; raises what :meth:`feed` does."""
+        began = time.perf_counter()
+        frame = observation.frame
+        if frame.persons:
+            self._clock.tick(frame.time)
+            self._check_clock(frame.time)
+        return self._due(self._push(frame), observation, began)
+
+    def end(self) -> list[DueWindow]:
+        """The stream has ended: the windows of those who were there for less than one; raises what finish does."""
         began = time.perf_counter()
         wrong = self._clock.last_word()
         if wrong is not None and not self._live:
             raise DataError(f"the time stamps are no clock: {wrong}")
-        due = self._ended(list(self._windows))
-        return self._predict(due, {}, began)
+        return self._due(self._ended(list(self._windows)), None, began)
 
     def run(self, observations: Iterable[Observation]) -> Iterator[Prediction]:
         """Predictions of a whole stream; :meth:`feed` for every frame, then :meth:`finish`."""
@@ -250,23 +298,52 @@ class Recognizer:
         self.too_brief += len(brief) - len(enough)
         return enough
 
-    def _predict(
-        self, due: list[tuple[int, PersonWindow]], earlier: Mapping[str, float], began: float
-    ) -> list[Prediction]:
-        cuts = [(person, window.last_seen, *window.cut()) for person, window in due]
-        if not cuts:
+    @staticmethod
+    def _due(
+        windows: Sequence[tuple[int, PersonWindow]], observation: Observation | None, began: float
+    ) -> list[DueWindow]:
+        if not windows:
             return []
-        asked = [number for number, (*_, seen) in enumerate(cuts) if seen >= self._enough]
-        inputs = self._inputs(np.stack([cuts[number][2] for number in asked])) if asked else {}
+        contents = [window.contents() for _, window in windows]
+        spent = (time.perf_counter() - began) * 1e3
+        return [
+            DueWindow(person, window.last_seen, held, observation, spent)
+            for (person, window), held in zip(windows, contents, strict=True)
+        ]
+
+    def predict(self, due: Sequence[DueWindow]) -> list[Prediction]:
+        """Run the model on windows that were due, all in one call."""
+        if not due:
+            return []
+        began, now = time.perf_counter(), time.monotonic()
+        cuts = [one.contents.cut(self._manifest.window.frames, self._layout.bones) for one in due]
+        asked = [number for number, (_, seen) in enumerate(cuts) if seen >= self._enough]
+        inputs = self._inputs(np.stack([cuts[number][0] for number in asked])) if asked else {}
         prepared = time.perf_counter()
         answers = dict(zip(asked, self._backend.run(inputs).probabilities, strict=True)) if asked else {}
         done = time.perf_counter()
-        latency = {**earlier, "prepare": (prepared - began) * 1e3, "infer": (done - prepared) * 1e3}
-        latency["total"] = sum(latency.values())
+        spent = ((prepared - began) * 1e3, (done - prepared) * 1e3)
         return [
-            self._prediction(last_seen, person, seen, answers.get(number), latency)
-            for number, (person, last_seen, _, seen) in enumerate(cuts)
+            self._prediction(one, seen, answers.get(number), *self._latency(one, now, *spent))
+            for number, (one, (_, seen)) in enumerate(zip(due, cuts, strict=True))
         ]
+
+    def _latency(
+        self, due: DueWindow, now: float, prepare: float, infer: float
+    ) -> tuple[dict[str, float], float | None]:
+        """Milliseconds of each stage; and the age of what is predicted, which of a file there is none."""
+        observation = due.observation
+        latency = dict(observation.latency_ms) if observation is not None else {}
+        prepare += due.spent_ms
+        if not self._live or observation is None or observation.captured is None:
+            latency |= {"prepare": prepare, "infer": infer}
+            latency["total"] = sum(latency.values())
+            return latency, None
+        age = (now - observation.captured) * 1e3
+        waited = max(age - sum(latency.values()) - due.spent_ms, 0.0)
+        latency |= {"wait": waited, "prepare": prepare, "infer": infer}
+        latency["total"] = sum(latency.values())
+        return latency, age + prepare - due.spent_ms + infer
 
     def _inputs(self, windows: FloatArray) -> dict[str, FloatArray]:
         """Keypoint windows ``(N, T, V, C)`` as the model's inputs."""
@@ -280,15 +357,26 @@ class Recognizer:
         return {"features": np.stack([x for x, _ in pairs]), "index_t": np.stack([t for _, t in pairs])}
 
     def _prediction(
-        self, last_seen: float, person: int, seen: float, probabilities: FloatArray | None, latency: Mapping[str, float]
+        self,
+        due: DueWindow,
+        seen: float,
+        probabilities: FloatArray | None,
+        latency: Mapping[str, float],
+        age: float | None,
     ) -> Prediction:
+        person, last, source = due.person, due.time, self.source
         if probabilities is None or not np.isfinite(probabilities).all():
             self.not_enough_seen += probabilities is None
             self.not_finite += probabilities is not None
             reason = NOT_ENOUGH_SEEN if probabilities is None else NOT_FINITE
             nothing = np.full(len(self._labels), np.nan, dtype=np.float32)
-            return Prediction(last_seen, person, None, None, None, (), latency, seen, reason, nothing)
+            return Prediction(
+                last, person, None, None, None, (), latency, seen, reason, source, age, wall_clock(age), nothing
+            )
         best = np.argsort(-probabilities, kind="stable")[:TOP]
         top = tuple((self._labels.classes[i], float(probabilities[i])) for i in best)
         (label, probability), group = top[0], self._labels.group_of(int(best[0]))
-        return Prediction(last_seen, person, label, probability, group, top, latency, seen, None, probabilities)
+        utc = wall_clock(age)
+        return Prediction(
+            last, person, label, probability, group, top, latency, seen, None, source, age, utc, probabilities
+        )

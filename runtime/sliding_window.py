@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,13 +12,32 @@ from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import fill_missing, share_seen
 from mmn_edge.skeleton.preprocess import resample_indices
 
-__all__ = ["PersonWindow"]
+__all__ = ["Contents", "PersonWindow"]
 
 MAX_FRAMES = 16_384
 """Frames kept at most, so that a stream whose clock stands still does not fill the memory."""
 
 TIME_SLACK = 1e-6
 """Seconds; time stamps that passed through decimal text may be off by less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a window held at a moment; the window itself may go on.
+
+    Attributes:
+        times: Seconds of its frames.
+        keypoints: ``(V, C)`` of each, NaN where a joint was not seen.
+    """
+
+    times: tuple[float, ...]
+    keypoints: tuple[FloatArray, ...]
+
+    def cut(self, frames: int, bones: tuple[tuple[int, int], ...]) -> tuple[FloatArray, float]:
+        """The window as ``(frames, V, C)``, finite, and the share of its joints that was seen, 0 to 1."""
+        keypoints = np.stack(self.keypoints)
+        picked = resample_indices(np.array(self.times), frames)
+        return fill_missing(keypoints, bones)[picked], share_seen(keypoints[picked])
 
 
 class PersonWindow:
@@ -82,8 +102,10 @@ class PersonWindow:
         pairs = zip(self._times, self._keypoints, strict=True)
         return len({time for time, keypoints in pairs if np.isfinite(keypoints).any()})
 
+    def contents(self) -> Contents:
+        """What it holds now."""
+        return Contents(tuple(self._times), tuple(self._keypoints))
+
     def cut(self) -> tuple[FloatArray, float]:
         """The window as ``(T, V, C)``, finite, and the share of its joints that was seen, 0 to 1."""
-        keypoints = np.stack(self._keypoints)
-        picked = resample_indices(np.array(self._times), self._window.frames)
-        return fill_missing(keypoints, self._bones)[picked], share_seen(keypoints[picked])
+        return self.contents().cut(self._window.frames, self._bones)

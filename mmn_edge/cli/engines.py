@@ -262,14 +262,22 @@ def _advised(bundle: Bundle) -> str | None:
 
 
 def open_ready(
-    path: Path, backend: str | None, *, precision: str | None, threads: int | None
+    path: Path, backend: str | None, *, precision: str | None, threads: int | None, live: bool = False
 ) -> tuple[Bundle, Backend]:
-    """A bundle and its backend, not yet loaded; on the way an engine may be built. Notes go to standard error."""
+    """A bundle and its backend, not yet loaded; on the way an engine may be built. Notes go to standard error.
+
+    Args:
+        path: The bundle.
+        backend: As for :func:`mmn_edge.runtime.backends.backend.open_backend`, like the rest.
+        precision: See there.
+        threads: See there.
+        live: See there.
+    """
     from mmn_edge.runtime.backends.backend import open_backend
 
     bundle, precision = ready(path, backend, precision)
     note = functools.partial(click.echo, err=True)
-    return bundle, open_backend(bundle, backend, precision=precision, threads=threads, on_note=note)
+    return bundle, open_backend(bundle, backend, precision=precision, threads=threads, live=live, on_note=note)
 
 
 def _report(path: Path, built: Build, *, err: bool) -> None:

@@ -16,21 +16,20 @@ from mmn_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from mmn_edge.bundle.bundle import Bundle
-    from mmn_edge.events.decoder import Event
     from mmn_edge.events.parameters import DecoderParameters
-    from mmn_edge.runtime.recognizer import Prediction
+    from mmn_edge.runtime.counters import Counters, SourceCounters
     from mmn_edge.runtime.sinks.sink import Sink
 
 __all__ = [
     "EMIT",
     "SUFFIXES",
-    "Sinks",
     "decoder_options",
     "decoder_parameters",
     "emit_option",
     "open_sinks",
     "recording_name",
     "sink_option",
+    "status_line",
 ]
 
 EMIT = ("events", "predictions", "both")
@@ -99,31 +98,6 @@ def decoder_parameters(bundle: Bundle, file: Path | None, sensitivity: float | N
     return parameters
 
 
-class Sinks:
-    """Several sinks as one, which take what is to be emitted; files of annotations take every event."""
-
-    def __init__(self, emit: str, sinks: Sequence[Sink]) -> None:
-        self.events, self.predictions = emit != EMIT[1], emit != EMIT[0]
-        self._sinks = tuple(sinks)
-
-    def advance(self, time: float) -> None:
-        """Pass the stream's time on."""
-        for sink in self._sinks:
-            sink.advance(time)
-
-    def event(self, event: Event) -> None:
-        """Pass an event on."""
-        if self.events:
-            for sink in self._sinks:
-                sink.write(event)
-
-    def prediction(self, prediction: Prediction) -> None:
-        """Pass a prediction on."""
-        if self.predictions:
-            for sink in self._sinks:
-                sink.write(prediction)
-
-
 def open_sinks(
     stack: ExitStack,
     bundle: Bundle,
@@ -135,8 +109,9 @@ def open_sinks(
     emit: str,
     as_json: bool,
     on_note: Callable[[str], None],
-) -> Sinks:
-    """Open where events and predictions go; all of it is closed with ``stack``.
+    counters: Counters,
+) -> list[Sink]:
+    """Where events and predictions go; the pipeline enters them, and the files and servers behind them ``stack`` does.
 
     Args:
         stack: Closes what is opened.
@@ -148,6 +123,7 @@ def open_sinks(
         emit: One of :data:`EMIT`.
         as_json: JSON lines on standard output, also on a terminal.
         on_note: Told in sentences what the user should know.
+        counters: The run's.
 
     Raises:
         UsageError: A file's suffix is that of no format, the format holds no predictions, or no sink is called that.
@@ -163,33 +139,65 @@ def open_sinks(
     media = Path(source) if Path(source).is_file() and Path(source).suffix.lower() not in LINES else None
     context = SinkContext(
         bundle.manifest.labels,
-        (recording_name(source),),
+        tuple(counters.sources) if len(counters.sources) > 1 else (recording_name(source),),
         live=live,
         events=emit != EMIT[1],
         predictions=emit != EMIT[0],
         stride=bundle.manifest.window.stride,
         media=media,
         on_note=on_note,
+        counters=counters,
     )
     made = [open_sink(name, context) for name in names]
     stack.enter_context(context.servers)
-    sinks += [stack.enter_context(sink) for sink in made]
+    sinks += made
     for path in outputs:
         if path.suffix.lower() in LINES or not path.suffix:
-            sinks.append(JsonLinesSink(stack.enter_context(line_file(path))))
+            sinks.append(JsonLinesSink(stack.enter_context(line_file(path)), str(path)))
             continue
         if emit == EMIT[1]:
             raise UsageError(f"{path} is for events, and --emit predictions leaves them out: name a file .jsonl")
         annotations = AnnotationSink(path, recording_name(source), bundle.manifest.labels, media=media, on_note=on_note)
-        sinks.append(stack.enter_context(annotations))
+        sinks.append(annotations)
     if as_json or not (outputs or names or sys.stdout.isatty()):
         sinks.append(JsonLinesSink(sys.stdout))
     elif sys.stdout.isatty() and "table" not in names:
         events, predictions = emit != EMIT[1], emit != EMIT[0]
         stride = bundle.manifest.window.stride
-        table = TableSink(terminal.console(), stride=stride, events=events, predictions=predictions)
-        sinks.append(stack.enter_context(table))
-    return Sinks(emit, sinks)
+        sinks.append(
+            TableSink(
+                terminal.console(),
+                stride=stride,
+                events=events,
+                predictions=predictions,
+                status=lambda: status_line(counters),
+            )
+        )
+    return sinks
+
+
+def status_line(counters: Counters) -> str:
+    """How the sources of a live run do, in a line each; empty where none is live."""
+    lines = []
+    for source in counters.sources.values():
+        if not source.live:
+            continue
+        parts = [f"{source.frames_per_second:.1f} frames/s"]
+        if source.ages:
+            parts.append(f"{source.lag_ms:.0f} ms behind")
+        parts += [f"{count} {what}" for what, count in _losses(source) if count]
+        if source.state == "failed":
+            parts = ["failed"]
+        lines.append((f"{source.name}: " if len(counters.sources) > 1 else "") + ", ".join(parts))
+    return "\n".join(lines)
+
+
+def _losses(source: SourceCounters) -> tuple[tuple[str, int], ...]:
+    return (
+        ("frames dropped", source.dropped),
+        ("windows skipped", source.skipped),
+        ("reconnects", source.reconnects),
+    )
 
 
 def recording_name(source: str) -> str:

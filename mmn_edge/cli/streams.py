@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -21,6 +20,7 @@ from mmn_edge.cli.event_output import (
     decoder_parameters,
     emit_option,
     open_sinks,
+    recording_name,
     sink_option,
 )
 from mmn_edge.cli.options import (
@@ -31,18 +31,14 @@ from mmn_edge.cli.options import (
     model_option,
     precision_option,
 )
+from mmn_edge.cli.run_summary import summary
 from mmn_edge.errors import BundleError, DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from mmn_edge.events.decoder import Event
-    from mmn_edge.model.presets import Window
-    from mmn_edge.runtime.recognizer import Prediction, Recognizer
-    from mmn_edge.runtime.sources.source import Observation, Source
+    from mmn_edge.runtime.counters import SourceCounters
+    from mmn_edge.runtime.sources.source import Observation
 
 __all__ = ["record", "run"]
-
-LATENCIES_KEPT = 100_000
-"""The summary's percentiles are those of the newest ones, so that a stream may go on for ever."""
 
 SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl, .jsonl.gz), - for the same on standard input, a video file,
     camera:0, or synthetic (a made-up person; synthetic:seconds=60,seed=3). Videos are read upright."""
@@ -82,10 +78,11 @@ mirror_option = click.option(
       mmn-edge run --model model.bundle session.jsonl --speed 1
       mmn-edge run --model model.bundle --camera 0 --backend tensorrt
       sensor | mmn-edge run --model model.bundle -
+      mmn-edge run --model model.bundle camera:0 camera:1 --json
       mmn-edge run --model build/demo/demo.bundle synthetic:seconds=30
     """
 )
-@click.argument("source", required=False)
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1)
 @click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, also on a terminal.")
@@ -118,7 +115,7 @@ mirror_option = click.option(
 @precision_option
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of ONNX Runtime on the CPU.")
 def run(
-    source: str | None,
+    sources: tuple[str, ...],
     camera: int | None,
     model: Path | None,
     as_json: bool,
@@ -138,76 +135,91 @@ def run(
 ) -> None:
     """See the decorator: the help text shares a paragraph with record."""
     from mmn_edge.cli.engines import open_ready
-    from mmn_edge.runtime.event_stage import EventStage
-    from mmn_edge.runtime.recognizer import Recognizer
+    from mmn_edge.runtime.pipeline import Emit, Pipeline
     from mmn_edge.runtime.sources.grammar import open_source
     from mmn_edge.runtime.sources.images import Orientation
 
-    name = _source_name(source, camera)
-    stream = open_source(name, speed=speed, orientation=Orientation(int(rotate), mirror))
+    names = _source_names(sources, camera)
+    orientation = Orientation(int(rotate), mirror)
+    opened = [open_source(name, speed=speed, orientation=orientation) for name in names]
+    streams = dict(zip(_short(names), opened, strict=True))
+    if outputs and len(names) > 1:
+        raise UsageError("several sources are not written to one file: leave -o out, and each line says its source")
     for output in outputs:
-        _keep_apart(name, output)
-    bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads)
-    stage = EventStage(bundle, decoder_parameters(bundle, decoder, sensitivity))
-    summary = _Summary()
-    failure = None
+        for name in names:
+            _keep_apart(name, output)
+    live = any(stream.live for stream in streams.values())
+    bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads, live=live)
+    failure: BaseException | None = None
     with ExitStack() as stack:
         loaded = stack.enter_context(ready)
-        live = name == "-" or name.startswith("camera:")
-        recognizer = Recognizer(bundle, loaded, live=live, on_note=_note, enough_seen=enough_seen)
-        if stream.layout is not None:
-            recognizer.check_layout(stream.layout)  # before a camera and a pose model are opened
-        opened = stack.enter_context(stream)
-        sinks = open_sinks(
-            stack, bundle, name, outputs, names=sink_names, live=live, emit=emit, as_json=as_json, on_note=_note
+        progress = _Progress()
+        pipeline = Pipeline(
+            streams,
+            bundle,
+            loaded,
+            emit=cast(Emit, emit),
+            parameters=decoder_parameters(bundle, decoder, sensitivity),
+            enough_seen=enough_seen,
+            duration=duration,
+            on_note=_note,
+            on_frame=progress.frame,
         )
-
-        def tell(events: Iterable[Event]) -> None:
-            for event in events:
-                summary.events += event.kind == "start"
-                sinks.event(event)
-
-        def arrive(moment: float) -> None:
-            sinks.advance(moment)
-            tell(stage.advance(moment))
-
+        stack.enter_context(pipeline)
+        counters = pipeline.counters
+        sinks = open_sinks(
+            stack,
+            bundle,
+            names[0],
+            outputs,
+            names=sink_names,
+            live=live,
+            emit=emit,
+            as_json=as_json,
+            on_note=_note,
+            counters=counters,
+        )
         # Where events are seen, they tell how far it is.
-        follow = stack.enter_context(terminal.following("starting", quiet=sys.stdout.isatty()))
+        progress.follow = stack.enter_context(terminal.following("starting", quiet=sys.stdout.isatty()))
         try:
-            try:
-                for prediction in recognizer.run(summary.watch(_limited(opened, duration), arrive, stream, follow)):
-                    sinks.prediction(prediction)
-                    tell(stage.feed(prediction))
-                    summary.add(prediction)
-                if not summary.frames:
-                    raise SourceError(f"no frame came from {name}: it is empty, or what should send it ended first")
-            except KeyboardInterrupt:
-                if outputs and not summary.predictions:
-                    raise  # nothing to keep: an earlier output file stays
-                summary.interrupted = True
-            except BrokenPipeError:
-                raise
-            except (SourceError, DataError, OSError) as error:
-                if not summary.predictions:
-                    raise  # nothing to keep: an earlier output file stays
-                failure = error  # raised below, after the summary of what was predicted until now
-            tell(stage.finish())
+            pipeline.run(sinks)
         except BrokenPipeError:
             # The reader has gone, as in `mmn-edge run ... | head`: no error. Nothing is left to flush to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return
-    click.echo(summary.text(recognizer, bundle.manifest.window), err=True)
-    if failure is None and stream.note is not None:
-        click.echo(f"note: {stream.note}", err=True)
+        except (SourceError, DataError, OSError, KeyboardInterrupt) as error:
+            if not counters.predictions and (outputs or not isinstance(error, KeyboardInterrupt)):
+                raise  # nothing to keep: an earlier output file stays
+            failure = error  # raised below, after the summary of what was predicted until now
+    recognizers = list(pipeline.recognizers.values())
+    click.echo(summary(counters, recognizers, bundle.manifest.window), err=True)
+    for stream in streams.values() if failure is None else ():
+        if stream.note is not None:
+            click.echo(f"note: {stream.note}", err=True)
     if failure is not None:
         raise failure
-    if summary.interrupted:
-        raise KeyboardInterrupt
-    if 0 < summary.predictions == recognizer.not_finite:
+    if 0 < counters.predictions == sum(recognizer.not_finite for recognizer in recognizers):
         raise BundleError(
             f"{bundle.path} gave no finite number for any window ({loaded.precision} on {loaded.name}): try another "
             "--precision, or train or convert it again"
         )
+
+
+class _Progress:
+    """Tells the terminal how far the streams are, not oftener than it can be read."""
+
+    EVERY = 0.1
+
+    def __init__(self) -> None:
+        self.follow: Callable[[str, float | None], None] = lambda text, done: None
+        self._told = 0.0
+
+    def frame(self, counters: SourceCounters, done: float | None) -> None:
+        """A frame has come."""
+        now = time.monotonic()
+        if now - self._told >= self.EVERY:
+            self._told = now
+            self.follow(f"{counters.time:.1f} s, {counters.events} events", done)
 
 
 @click.command(
@@ -288,72 +300,24 @@ def record(
         )
 
 
-class _Summary:
-    """What is told at the end of a run."""
-
-    def __init__(self) -> None:
-        self.frames = 0
-        self.predictions = 0
-        self.events = 0
-        self.interrupted = False
-        self._seen = False
-        self._latencies: dict[str, deque[float]] = {}
-        self._began: float | None = None
-
-    def watch(
-        self,
-        observations: Iterable[Observation],
-        arrive: Callable[[float], None],
-        stream: Source,
-        follow: Callable[[str, float | None], None],
-    ) -> Iterator[Observation]:
-        """Count frames on their way, tell the sinks how late it is, and the terminal how far."""
-        for observation in observations:
-            if self._began is None:
-                self._began = time.perf_counter()
-            self._seen = self._seen or bool(observation.frame.persons)
-            self.frames += 1
-            now = observation.frame.time
-            arrive(now)
-            follow(f"{now:.1f} s, {self.events} events", stream.done)
-            yield observation
-
-    def add(self, prediction: Prediction) -> None:
-        """Count a prediction."""
-        self.predictions += 1
-        for stage, ms in prediction.latency_ms.items():
-            self._latencies.setdefault(stage, deque(maxlen=LATENCIES_KEPT)).append(ms)
-
-    def text(self, recognizer: Recognizer, window: Window) -> str:
-        """A few lines for standard error."""
-        from mmn_edge.runtime.timing.profiler import percentiles
-
-        spent = 0.0 if self._began is None else time.perf_counter() - self._began
-        lines = [f"{self.frames} frames, {self.predictions} predictions in {spent:.1f} s, {self.events} events"]
-        if self._latencies:
-            lines.append(f"{'latency, ms':12} {'p50':>8} {'p90':>8} {'p99':>8}")
-        for stage, values in self._latencies.items():
-            lines.append(f"{stage:12} " + " ".join(f"{p:8.2f}" for p in percentiles(values)))
-        if recognizer.brief:
-            too_brief = f", {recognizer.too_brief} of them too briefly to predict" if recognizer.too_brief else ""
-            lines.append(f"seen for less than a window of {window.seconds:g} s: {recognizer.brief} persons{too_brief}")
-        if recognizer.not_enough_seen:
-            lines.append(f"not enough seen for an answer: {recognizer.not_enough_seen} predictions (--enough-seen)")
-        if recognizer.not_finite:
-            lines.append(f"the model gave no finite number: {recognizer.not_finite} predictions")
-        if recognizer.jumps:
-            lines.append(f"bodies that jumped, so that a window began anew: {recognizer.jumps}")
-        if not self.predictions:
-            reason = "nobody was seen for long enough" if self._seen else "nobody was seen"
-            if recognizer.clock_failed:
-                reason = "the time stamps were no clock"
-            lines.append(f"{reason}, so there was nothing to predict")
-        return "\n".join(lines)
-
-
 def _note(text: str) -> None:
     """Say something while the stream runs; above the live table, which lends its standard error for that."""
     print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+def _source_names(sources: Sequence[str], camera: int | None) -> tuple[str, ...]:
+    names = (*sources, *(() if camera is None else (f"camera:{camera}",)))
+    if not names:
+        raise UsageError("name a source: a recording, a video, -, synthetic, or --camera 0")
+    if len(set(names)) < len(names):
+        raise UsageError("a source is named twice: name each once")
+    return names
+
+
+def _short(names: Sequence[str]) -> tuple[str, ...]:
+    """What the sources are called: a single one as it was named, others shorter where that tells them apart."""
+    short = tuple(recording_name(name) for name in names)
+    return tuple(names) if len(names) == 1 or len(set(short)) < len(names) else short
 
 
 def _source_name(source: str | None, camera: int | None) -> str:

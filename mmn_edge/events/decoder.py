@@ -10,8 +10,8 @@ Live and offline are one code: offline only smooths with the future as well as t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,10 @@ class Event:
         seen: Mean share of joints that were really seen.
         time: Seconds in the stream when this was said.
         emitted: Seconds in the stream when its start was said.
+        source: The name of the stream among several.
+        age_ms: Milliseconds from when the frame that made it was captured, or was due, until it was said; None where
+            the stream is read rather than lived through.
+        utc: The moment ``time`` by the wall clock, ISO 8601; None likewise.
     """
 
     kind: str
@@ -66,12 +70,16 @@ class Event:
     seen: float
     time: float
     emitted: float
+    source: str = ""
+    age_ms: float | None = field(default=None, compare=False)
+    utc: str | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return {
             "type": "event",
             "kind": self.kind,
+            **({"source": self.source} if self.source else {}),
             "id": self.id,
             "time": round(self.time, 6),
             "emitted": round(self.emitted, 6),
@@ -84,6 +92,8 @@ class Event:
             "peak": round(self.peak, 6),
             "score": round(self.score, 6),
             "seen": round(self.seen, 6),
+            **({} if self.age_ms is None else {"age_ms": round(self.age_ms, 1)}),
+            **({} if self.utc is None else {"utc": self.utc}),
         }
 
 
@@ -108,7 +118,14 @@ class Decoder:
         self._tracks: dict[int, _Track] = {}
         self._begun = 0
 
-    def feed(self, time: float, person: int, probabilities: npt.NDArray[Any], seen: float = 1.0) -> list[Event]:
+    def feed(
+        self,
+        time: float,
+        person: int,
+        probabilities: npt.NDArray[Any],
+        seen: float = 1.0,
+        present: Container[int] = (),
+    ) -> list[Event]:
         """Take one prediction and return what it began, went on with or ended.
 
         Args:
@@ -116,8 +133,9 @@ class Decoder:
             person: Whose.
             probabilities: ``(K,)``.
             seen: Share of joints that were really seen in the window.
+            present: As for :meth:`advance`.
         """
-        events = self.advance(time)
+        events = self.advance(time, present)
         values = np.asarray(probabilities, dtype=np.float64)
         if seen < self._parameters.min_seen or not np.isfinite(values).all():
             return events
@@ -126,10 +144,15 @@ class Decoder:
             track = self._tracks[person] = _Track(self._table, person, time - self._window.seconds)
         return events + self._step(track, time, self._table.extended(values), seen)
 
-    def advance(self, time: float) -> list[Event]:
-        """Learn that the stream has come to ``time``: who was not seen for half a window ends what they did."""
-        longest = max(self._window.max_gap, 2 * self._window.stride)
-        gone = [key for key, track in self._tracks.items() if time - track.time > longest + _SLACK]
+    def advance(self, time: float, present: Container[int] = ()) -> list[Event]:
+        """Learn that the stream has come to ``time``: who was not seen for half a window ends what they did.
+
+        Args:
+            time: Seconds.
+            present: Persons who are seen, although nothing was predicted of them for lack of time.
+        """
+        longest = max(self._window.max_gap, 2 * self._window.stride) + _SLACK
+        gone = [key for key, track in self._tracks.items() if time - track.time > longest and key not in present]
         return [event for key in gone for event in self.leave(key, time)]
 
     def leave(self, person: int, time: float | None = None) -> list[Event]:

@@ -56,7 +56,7 @@ def load_onnxruntime() -> ModuleType:
     return importlib.import_module("onnxruntime")
 
 
-def session_options(threads: int | None = None) -> Any:
+def session_options(threads: int | None = None, *, spinning: bool = True) -> Any:
     """ONNX Runtime's options, for every session: errors alone are logged, and 8-bit sums are exact.
 
     On x86 processors without VNNI its fast kernels add products of 8 bits in pairs, into 16 bits, and cut off what
@@ -64,10 +64,14 @@ def session_options(threads: int | None = None) -> Any:
 
     Args:
         threads: Threads within an operator; None means ONNX Runtime's default, one a physical core.
+        spinning: Whether its threads look out for work before they sleep.
     """
     options = load_onnxruntime().SessionOptions()
     options.log_severity_level = LOG_ERRORS_ONLY
     options.add_session_config_entry("session.x64quantprecision", "1")
+    if not spinning:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
     return options

@@ -48,7 +48,12 @@ class Backend(Protocol):
     Attributes:
         name: What runs it, with its version, for reports.
         precision: Which of the bundle's models it runs.
+        batches: Whether several windows at once take less time than one after another.
     """
+
+    @property
+    def batches(self) -> bool:
+        """Whether several windows at once take less time than one after another."""
 
     @property
     def name(self) -> str:
@@ -74,6 +79,7 @@ def open_backend(
     *,
     precision: str | None = None,
     threads: int | None = None,
+    live: bool = False,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Backend:
     """Make the backend of a bundle, not yet loaded.
@@ -85,6 +91,7 @@ def open_backend(
         precision: One of the bundle's models; None means the advised one where there is advice, else that of the
             newest engine where one is used, else :attr:`mmn_edge.bundle.Bundle.default_precision`.
         threads: Threads within an operator, of ONNX Runtime on the CPU; None means its default.
+        live: Whether it waits for frames most of the time: then no thread spins while it does.
         on_note: Told in a sentence why an engine that is there is not used, and that advice is from another machine.
 
     Raises:
@@ -119,7 +126,11 @@ def open_backend(
     if name == "openvino":
         return OpenVinoBackend(bundle.model(chosen), precision=chosen, threads=threads)
     return OnnxRuntimeBackend(
-        bundle.model(chosen), precision=chosen, threads=threads, provider=PROVIDERS[name or "onnxruntime"]
+        bundle.model(chosen),
+        precision=chosen,
+        threads=threads,
+        provider=PROVIDERS[name or "onnxruntime"],
+        spinning=not live,
     )
 
 

@@ -38,6 +38,8 @@ class OpenVinoBackend:
         threads: Threads within an operator; None means OpenVINO's default, all cores.
     """
 
+    batches = False
+
     def __init__(self, model: Path, *, precision: str = "fp32", threads: int | None = None) -> None:
         self._model = model
         self._precision = precision

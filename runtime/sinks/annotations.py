@@ -35,6 +35,8 @@ class AnnotationSink:
         MissingDependencyError: The format needs a package that is not installed.
     """
 
+    prompt = True  # until the end
+
     def __init__(
         self,
         path: Path,
@@ -45,6 +47,7 @@ class AnnotationSink:
         on_note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._path, self._recording, self._labels, self._media, self._note = path, recording, labels, media, on_note
+        self.name = str(path)
         self._intervals: list[Interval] = []
         formats.format_for(path)
         # What is missing is said before the long work, and not after it.
@@ -59,7 +62,7 @@ class AnnotationSink:
             for sentence in self._write(self._path):
                 self._note(sentence)
 
-    def advance(self, time: float) -> None:
+    def advance(self, time: float, source: str = "") -> None:
         """Nothing to do: an event is written when it has ended."""
 
     def write(self, item: Event | Prediction) -> None:

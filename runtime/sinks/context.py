@@ -11,6 +11,7 @@ from typing import Any
 
 from mmn_edge.events.decoder import Event
 from mmn_edge.model.labels import Labels
+from mmn_edge.runtime.counters import Counters
 from mmn_edge.runtime.recognizer import Prediction
 from mmn_edge.runtime.server.app import Servers
 
@@ -31,6 +32,7 @@ class SinkContext:
         media: The video that annotations are to be opened with; None where there is none.
         on_note: Told in sentences what the user should know.
         servers: The HTTP servers of the run.
+        counters: What the run counts, as it goes on.
     """
 
     labels: Labels
@@ -42,6 +44,7 @@ class SinkContext:
     media: Path | None = None
     on_note: Callable[[str], None] = lambda text: None
     servers: Servers = field(default_factory=Servers)
+    counters: Counters = field(default_factory=Counters)
 
     def values(self, item: Event | Prediction) -> dict[str, Any]:
         """An event or prediction for other programs: always with its source, and with the time of day when live."""

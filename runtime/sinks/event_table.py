@@ -53,4 +53,4 @@ def event_table(running: Iterable[Event], ended: Iterable[Event], time: float, w
 def _cells(event: Event) -> tuple[str, str, str, str, str]:
     name = f"{event.label} (group)" if event.level == "group" else event.label
     until = f"{event.offset:.1f} s" if event.kind == "end" else ""
-    return str(event.person), name, f"{event.onset:.1f} s", until, f"{event.score:.0%}"
+    return f"{event.source} {event.person}".strip(), name, f"{event.onset:.1f} s", until, f"{event.score:.0%}"

@@ -36,6 +36,9 @@ class MetricsSink:
         MissingDependencyError: prometheus-client is not installed.
     """
 
+    name = "metrics"
+    prompt = True
+
     def __init__(self, server: Server, context: SinkContext) -> None:
         client = require("prometheus_client", extra="server", purpose="The sink http")
         self._context = context
@@ -66,7 +69,7 @@ class MetricsSink:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def advance(self, time_: float) -> None:
+    def advance(self, time_: float, source: str = "") -> None:
         """Count a frame."""
         self._heard, self._stream_time = time.monotonic(), time_
         self._frames.inc()

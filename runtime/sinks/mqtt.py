@@ -99,6 +99,9 @@ class MqttSink:
         UsageError: The certificates cannot be used.
     """
 
+    name = "mqtt"
+    prompt = True
+
     def __init__(self, broker: Broker, context: SinkContext) -> None:
         mqtt = require("paho.mqtt.client", extra="mqtt", purpose="The sink mqtt")
         self.dropped = 0
@@ -158,7 +161,7 @@ class MqttSink:
     def __str__(self) -> str:
         return f"mqtt{'s' if self._broker.tls else ''}://{self._broker.host}:{self._broker.port}"
 
-    def advance(self, time: float) -> None:
+    def advance(self, time: float, source: str = "") -> None:
         """Nothing to do: messages are sent when they are made."""
 
     def write(self, item: Event | Prediction) -> None:

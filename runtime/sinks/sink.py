@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mmn_edge.events.decoder import Event
@@ -20,7 +21,21 @@ __all__ = ["JsonLinesSink", "RotatedSink", "Sink", "TableSink"]
 
 
 class Sink(Protocol):
-    """Takes events and predictions, in order; a context manager."""
+    """Takes events and predictions, in order; a context manager.
+
+    Attributes:
+        name: What counters and notes call it.
+        prompt: Whether it never waits for a device, a network or a reader. Others get a thread and a queue of their own
+            where a live source must not wait for them.
+    """
+
+    @property
+    def name(self) -> str:
+        """What counters and notes call it."""
+
+    @property
+    def prompt(self) -> bool:
+        """Whether it never waits for anything."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -28,8 +43,8 @@ class Sink(Protocol):
     def __exit__(self, *error: object) -> None:
         """End, and flush what is pending."""
 
-    def advance(self, time: float) -> None:
-        """Learn that the stream has come to ``time``, seconds; called for every frame."""
+    def advance(self, time: float, source: str = "") -> None:
+        """Learn that a stream has come to ``time``, seconds: for every frame, or now and then where it has a queue."""
 
     def write(self, item: Event | Prediction) -> None:
         """Take one of either."""
@@ -48,8 +63,11 @@ class Lines(Protocol):
 class JsonLinesSink:
     """One JSON object a line, flushed at once so that a reader at the other end of a pipe sees it in time."""
 
-    def __init__(self, file: Lines) -> None:
+    prompt = False
+
+    def __init__(self, file: Lines, name: str = "standard output") -> None:
         self._file = file
+        self.name = name
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +75,7 @@ class JsonLinesSink:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def advance(self, time: float) -> None:
+    def advance(self, time: float, source: str = "") -> None:
         """Nothing to do: a line stays as it was written."""
 
     def write(self, item: Event | Prediction) -> None:
@@ -74,6 +92,9 @@ class RotatedSink:
         context: The run.
     """
 
+    name = "rotated files"
+    prompt = False
+
     def __init__(self, lines: RotatedLines, context: SinkContext) -> None:
         self._lines, self._context = lines, context
 
@@ -88,7 +109,7 @@ class RotatedSink:
     def __exit__(self, *error: object) -> None:
         self._lines.close()
 
-    def advance(self, time: float) -> None:
+    def advance(self, time: float, source: str = "") -> None:
         """Nothing to do: a line stays as it was written."""
 
     def write(self, item: Event | Prediction) -> None:
@@ -108,23 +129,34 @@ class TableSink:
         stride: Seconds of the stream between two predictions of a person.
         events: Show events.
         predictions: Show predictions.
+        status: Asked for the line below the tables.
     """
 
     BAR = 24
     LABEL = 32
     ENDED = 8
 
+    name = "the table"
+    prompt = True
+
     def __init__(
-        self, console: Console, *, stride: float = 0.25, events: bool = False, predictions: bool = True
+        self,
+        console: Console,
+        *,
+        stride: float = 0.25,
+        events: bool = False,
+        predictions: bool = True,
+        status: Callable[[], str] = lambda: "",
     ) -> None:
         self._console = console
+        self._status = status
         self._kept_seconds = max(3.0, 1.5 * stride)
         # Replaced and never changed: another thread draws it.
-        self._latest: dict[int, Prediction] = {}
-        self._running: dict[str, Event] = {}
+        self._latest: dict[tuple[str, int], Prediction] = {}
+        self._running: dict[tuple[str, str], Event] = {}
         self._ended: tuple[Event, ...] = ()
         self._events, self._predictions = events, predictions
-        self._time = 0.0
+        self._times: dict[str, float] = {}
         self._live: Any = None
 
     def __enter__(self) -> Self:
@@ -137,31 +169,39 @@ class TableSink:
     def __exit__(self, *error: object) -> None:
         self._live.__exit__(*error)
 
-    def advance(self, time: float) -> None:
-        """Move the clock; persons not predicted for three seconds of stream time, or 1.5 strides, vanish."""
-        self._time = time
-        if any(time - p.time >= self._kept_seconds for p in self._latest.values()):
-            self._latest = {k: p for k, p in self._latest.items() if time - p.time < self._kept_seconds}
+    def advance(self, time: float, source: str = "") -> None:
+        """Move a clock; persons not predicted for three seconds of stream time, or 1.5 strides, vanish."""
+        self._times[source] = time
+        gone = [k for k, p in self._latest.items() if k[0] == source and time - p.time >= self._kept_seconds]
+        if gone:
+            self._latest = {k: p for k, p in self._latest.items() if k not in gone}
 
     def write(self, item: Event | Prediction) -> None:
         """Show it."""
         if not isinstance(item, Event):
-            self._latest = {**self._latest, item.person: item}
+            self._latest = {**self._latest, (item.source, item.person): item}
             return
-        others = {key: event for key, event in self._running.items() if key != item.id}
-        self._running = others if item.kind == "end" else {**others, item.id: item}
+        name = (item.source, item.id)
+        others = {key: event for key, event in self._running.items() if key != name}
+        self._running = others if item.kind == "end" else {**others, name: item}
         if item.kind == "end":
             self._ended = (item, *self._ended)[: self.ENDED]
 
     def _render(self) -> Any:
         from rich.console import Group
+        from rich.text import Text
 
         tables: list[Any] = []
         if self._events:
-            tables.append(event_table(self._running.values(), self._ended, self._time, self._console.width))
+            tables.append(event_table(self._running.values(), self._ended, self._now(), self._console.width))
         if self._predictions:
             tables.append(self._prediction_table())
+        if status := self._status():
+            tables.append(Text(status, "dim"))
         return Group(*tables)
+
+    def _now(self) -> float:
+        return max(self._times.values(), default=0.0)
 
     def _prediction_table(self) -> Any:
         from rich.console import Group
@@ -169,7 +209,7 @@ class TableSink:
         from rich.text import Text
 
         latest = self._latest
-        title = f"micro-actions at {self._time:.1f} s"
+        title = f"micro-actions at {self._now():.1f} s"
         if not latest:
             return Text(f"{title}: waiting for somebody to be seen for a whole window", "italic")
         # Fixed widths, so that the table does not jump from one prediction to the next.
@@ -180,12 +220,13 @@ class TableSink:
         if group:
             table.add_column("group", no_wrap=True, width=group)
         table.add_column("prob." if not bar else "probability", no_wrap=True, width=6 + (bar and bar + 1))
-        for identity, prediction in sorted(latest.items()):
+        for (source, number), prediction in sorted(latest.items()):
+            identity = f"{source} {number}".strip()
             if prediction.label is None:
-                cells = [str(identity), f"{prediction.reason} ({prediction.seen:.0%} of the joints)"]
+                cells = [identity, f"{prediction.reason} ({prediction.seen:.0%} of the joints)"]
                 table.add_row(*cells, *([""] if group else []), "", style="dim", end_section=True)
             for rank, (name, probability) in enumerate(prediction.top):
-                cells = [str(identity) if rank == 0 else "", name]
+                cells = [identity if rank == 0 else "", name]
                 if group:
                     cells.append((prediction.group or "") if rank == 0 else "")
                 filled = f" {'█' * round(probability * bar)}" if bar else ""

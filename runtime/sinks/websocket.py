@@ -36,6 +36,9 @@ class WebSocketSink:
         MissingDependencyError: Starlette is not installed.
     """
 
+    name = "websocket"
+    prompt = True
+
     def __init__(self, server: Server, path: str, context: SinkContext) -> None:
         require("starlette", extra="server", purpose="The sink ws")
         routing = require("starlette.routing", extra="server", purpose="The sink ws")
@@ -54,7 +57,7 @@ class WebSocketSink:
         if self.dropped:
             self._context.on_note(f"WebSocket clients were too slow for {self.dropped} messages")
 
-    def advance(self, time: float) -> None:
+    def advance(self, time: float, source: str = "") -> None:
         """Nothing to do: messages are sent when they are made."""
 
     def write(self, item: Event | Prediction) -> None:

@@ -59,6 +59,8 @@ class TensorRTBackend:
         record: One of its engines.
     """
 
+    batches = True
+
     def __init__(self, bundle: Bundle, record: EngineRecord) -> None:
         self._bundle = bundle
         self._record = record
