@@ -7,6 +7,8 @@ have a line ``<!-- folder: demo.bundle demo.pt -->``: what lies in that folder b
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 import shlex
@@ -203,3 +205,13 @@ def test_every_recipe_is_shown() -> None:
     page = (ROOT / "docs" / "reference" / "recipes.md").read_text(encoding="utf-8")
     recipes = {path.name for path in (ROOT / "mmn_edge" / "data" / "recipes").iterdir()}
     assert set(re.findall(r'"mmn_edge/data/recipes/(.*)"', page)) == recipes
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_names_that_python_blocks_import_exist(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "python":
+            for node in ast.walk(ast.parse(block.text)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mmn_edge"):
+                    module = importlib.import_module(node.module or "")
+                    assert not [alias.name for alias in node.names if not hasattr(module, alias.name)], node.module
