@@ -189,15 +189,17 @@ class Decoder:
             rise = was + _crossing(before, smooth, table.enter) * (time - was)
             track.rises[fresh] = rise[fresh]
         track.count(smooth, seen, fresh)
-        fall = was + _crossing(before, smooth, table.leave) * (time - was)
         candidates = ~track.active & (track.rises < _NEVER)
-        lasted = np.where(low, fall, time) - track.rises + table.shorter
+        fall = np.full(len(smooth), time)
+        if (low & (track.rises < _NEVER)).any():
+            fall = np.where(low, was + _crossing(before, smooth, table.leave) * (time - was), time)
+        lasted = fall - track.rises + table.shorter
         starting = candidates & (leads | low) & (lasted >= table.min_duration - _SLACK)
         track.rises[candidates & (low | ~leads) & ~starting] = _NEVER
 
         # Running ones: a fall counts when it was not taken back for a while.
         falling = (track.active | starting) & (low | displaced) & (track.falls == _NEVER)
-        track.falls[falling] = np.where(low, fall, time)[falling]
+        track.falls[falling] = fall[falling]
         track.falls[track.active & high & ~displaced] = _NEVER
         over = track.active & ((time - track.falls >= table.merge_gap - _SLACK) | displaced)
         events = [track.end(int(k), float(track.falls[k]), time) for k in np.flatnonzero(over)]
@@ -308,7 +310,9 @@ class _Track:
             self._sums[:, fresh] = 0.0
             self._peak[fresh] = 0.0
         on = (self.rises < _NEVER) & (self.falls == _NEVER)
-        self._sums += on * np.stack([smooth, np.full(len(smooth), seen), np.ones(len(smooth))])
+        self._sums[0] += on * smooth
+        self._sums[1] += on * seen
+        self._sums[2] += on
         np.maximum(self._peak, smooth, out=self._peak, where=on)
 
     def start(self, k: int, name: str, time: float) -> Event:
@@ -402,9 +406,8 @@ def _smoothed_backwards(
 def _crossing(before: Array, after: Array, level: Array) -> Array:
     """Where between two predictions (0 to 1) a level is crossed; 1 where it is not."""
     change = after - before
-    with np.errstate(divide="ignore", invalid="ignore"):
-        where = (level - before) / change
-    crossing: Array = np.where(np.isfinite(where), np.clip(where, 0.0, 1.0), 1.0)
+    where = np.divide(level - before, change, out=np.ones_like(change), where=change != 0.0)
+    crossing: Array = np.minimum(np.maximum(where, 0.0), 1.0)
     return crossing
 
 

@@ -40,7 +40,7 @@ _GRID: Mapping[str, tuple[float, ...]] = {
     "leave": (0.4, 0.6, 0.8, 1.0),  # share of enter
     "merge_gap": (0.0, 0.3, 0.6, 1.0),
 }
-_SHIFTS = (-1.2, -0.6, 0.6, 1.2)  # logits
+_SHIFTS = (-1.2, -0.6, 0.6, 1.2, 2.4)  # logits
 
 
 @dataclass(frozen=True)
