@@ -1,7 +1,8 @@
 """What TensorRT asks of a model in fp32, fp16 or int8, checked node by node before anything is built.
 
 The rules are those of "Working with Quantized Types" in TensorRT's documentation (10.x), and what its parser and
-builder were seen to refuse, or to build without int8 kernels (``docs/explanation/engines.md``). ONNX Runtime takes more.
+builder were seen to refuse, or to build without int8 kernels (``docs/explanation/engines.md``). ONNX Runtime takes
+more.
 """
 
 from __future__ import annotations
