@@ -162,7 +162,7 @@ LIMITS: Mapping[str, Limits] = {
 
 Int8: windows near a tie change sides with any step of 1/256 of a range, and by how much a probability moves at the
 worst grows with the number of windows; so the agreement is what is limited. 97 % is between the int8 models of
-``docs/guides/quantization.md`` that are as good as their float ones (97.6 to 99.6 %) and those that are not (at most
+``docs/benchmarks/quantization.md`` that are as good as their float ones (97.6 to 99.6 %) and those that are not (at most
 94 %).
 """
 
