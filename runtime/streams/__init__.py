@@ -1,0 +1,1 @@
+"""Skeletons that sensors send over the network."""
