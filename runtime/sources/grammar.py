@@ -5,6 +5,8 @@
 ``-``                        the same on standard input
 ``FILE.avi`` (any video)     a video, through a pose estimator
 ``camera:0``                 a camera, through a pose estimator
+``tcp://:9000``              skeletons that a sensor sends; also ``udp://``, ``ws://``, ``wss://``, and to dial it
+                             ``tcp+connect://HOST:PORT``, ``ws+connect://``, ``wss+connect://``
 ``synthetic``                a synthetic person; ``synthetic:seconds=60,seed=3,fps=30``
 ``synthetic-scenes``         people who do several things at once; also ``persons=2,activity=0.5``
 ===========================  ==================================================================
@@ -23,11 +25,12 @@ from mmn_edge.runtime.sources.ahead import ReadAhead
 from mmn_edge.runtime.sources.images import TURNS, UPRIGHT, CameraImages, ImageSource, Orientation, VideoImages
 from mmn_edge.runtime.sources.recordings import PacedSource, RecordingSource, SyntheticSource
 from mmn_edge.runtime.sources.source import Source
+from mmn_edge.runtime.streams.endpoint import SCHEMES, Endpoint
 from mmn_edge.system.contents import contents
 
 __all__ = ["open_source"]
 
-FORMS = "a recording (.jsonl), a video, camera:0, synthetic, synthetic-scenes, or - for standard input"
+FORMS = "a recording (.jsonl), a video, camera:0, tcp://:9000, synthetic, synthetic-scenes, or - for standard input"
 
 ELSEWHERE = {
     "bundle": "is a bundle, what recognises: give it with --model, and as SOURCE what is to be recognised",
@@ -74,6 +77,12 @@ def open_source(name: str, *, speed: float | None = None, orientation: Orientati
         if not rest.isdecimal() or int(rest) > MAX_CAMERA:
             raise UsageError(f"{name!r} names no camera: write camera:0 for the first one")
         return _with_pose(CameraImages(int(rest), orientation))
+    if scheme in SCHEMES and rest.startswith("//"):
+        if speed is not None or orientation != UPRIGHT:
+            raise UsageError(f"{scheme}:// has its own pace and no images: leave --speed, --rotate and --mirror out")
+        from mmn_edge.runtime.streams.source import StreamSource  # asyncio takes its time to import
+
+        return StreamSource(Endpoint.parse(name))
     source = _replay(name, scheme, rest, orientation)
     return PacedSource(source, speed) if speed is not None else source
 

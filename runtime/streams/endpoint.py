@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmn_edge.errors import UsageError
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = ["LOOPBACK", "SCHEMES", "TOKEN", "Endpoint"]
 
@@ -128,6 +131,8 @@ class Endpoint:
         """
         if not self.scheme.startswith("wss"):
             return None
+        import ssl  # takes its time, and is seldom needed
+
         try:
             if self.dials:
                 return ssl.create_default_context(cafile=self.authority)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["CAPACITY", "StreamSource"]
+
+log = logging.getLogger(__name__)
 
 CAPACITY = 256
 """Frames that wait at most; of more, the oldest are dropped."""
@@ -54,7 +57,7 @@ class StreamSource(BaseSource):
         endpoint: Endpoint,
         *,
         patient: bool = False,
-        on_note: Callable[[str], None] = lambda text: None,
+        on_note: Callable[[str], None] = log.warning,
         back_off: tuple[float, float] = BACK_OFF,
     ) -> None:
         self._endpoint = endpoint
