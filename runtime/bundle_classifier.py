@@ -58,6 +58,7 @@ def open_classifier(
             temperature=manifest.temperature,
             run=run,
             enough_seen=manifest.enough_seen,
+            task=manifest.task,
             streams=" + ".join(entry["stream"] for entry in manifest.streams) or None,
             window=manifest.window,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mmn_edge.errors import UsageError
 from mmn_edge.evaluation import testset
 from mmn_edge.evaluation.calibration import TemperatureFit, fit_weights
 from mmn_edge.evaluation.evaluation import DEPLOYED, Trial, predict
@@ -15,6 +16,7 @@ from mmn_edge.evaluation.report import Report
 from mmn_edge.evaluation.testset import EvaluationSet
 from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
+from mmn_edge.model.task import DETECT
 from mmn_edge.system.words import some
 
 __all__ = ["FUSIONS", "Comparison"]
@@ -75,6 +77,11 @@ class Comparison:
             UsageError: The model's classes are not the first model's, or it cannot follow the protocol.
             LayoutError: The clips' joints do not fit the model.
         """
+        if classifier.task == DETECT:
+            raise UsageError(
+                f"{classifier.name} says several things at once, or nothing, and a clip has one class: score its "
+                "events on recordings, with mmn-edge evaluate BUNDLE --data RECORDINGS --events ANNOTATIONS"
+            )
         if self._labels is None:
             self._settle_classes(classifier.labels)
         order = testset.align_models(self.labels, classifier.labels, classifier.name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmn_edge.model.architecture import Architecture
 from mmn_edge.model.labels import Labels
 from mmn_edge.model.presets import Window
+from mmn_edge.model.task import CLASSIFY
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.layouts import Layout
 from mmn_edge.skeleton.missing import ENOUGH_SEEN
@@ -36,6 +37,7 @@ class Classifier:
         window: The live window; None where nobody said it.
         streams: In words, where it holds several networks; None where its stream is that of the preprocessing.
         enough_seen: Share of a window's joints that must have been seen for a live answer, 0 to 1.
+        task: One of :data:`mmn_edge.model.task.TASKS`.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Classifier:
     streams: str | None = None
     enough_seen: float = ENOUGH_SEEN
     window: Window | None = None
+    task: str = CLASSIFY
 
     @property
     def stream(self) -> str:

@@ -56,6 +56,7 @@ def open_checkpoint(
         backend=f"torch {torch.__version__} CPU",
         architecture=network.arch,
         labels=identity.labels,
+        task=identity.task,
         layout=identity.layout,
         preprocessing=identity.preprocessing(network.arch),
         input="features",

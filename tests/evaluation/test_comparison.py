@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,11 @@ def test_models_and_data_may_order_their_classes_each_in_its_own_way() -> None:
 def test_models_of_other_classes_are_not_compared() -> None:
     with pytest.raises(UsageError, match="two cannot be compared"):
         ask(Comparison(clips("val", "ab"), "deployed"), oracle("one", "abc"), oracle("two", "abcd"))
+
+
+def test_a_model_that_detects_is_not_scored_on_clips() -> None:
+    with pytest.raises(UsageError, match="--events ANNOTATIONS"):
+        ask(Comparison(clips("val", "ab"), "deployed"), replace(oracle("one", "abc"), task="detect"))
 
 
 def test_what_the_report_must_say() -> None:
