@@ -17,14 +17,15 @@ __all__ = ["CAPACITY", "End", "Lane"]
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 64
-"""Frames that wait at most: two seconds of a sensor's. A frame is small, and a window needs all that it can get."""
+CAPACITY = 256
+"""Frames that wait at most. A frame is small, and a window needs all that it can get; and what a pipe holds has room,
+so that a sensor which sent while the model was loaded is not taken for a file."""
 
-PACE_SECONDS = 60.0
-"""Whether a pipe is a sensor's or a file's is judged by so much of it."""
+PACE_SECONDS = 3.0
+"""Whether a pipe is a sensor's or a file's is judged by its last seconds."""
 
 AHEAD_SECONDS = 1.0
-"""A stream that has come so much further than the clock is replayed from a file, whatever brought it here."""
+"""A stream that came so much further in them is replayed from a file, whatever brought it here."""
 
 
 class End:
@@ -63,6 +64,7 @@ class Lane:
         self._waiting: deque[Observation | End] = deque()
         self._stopping = False
         self._dropped = 0
+        self._blocked = 0.0
         self._pace = _Pace()
         self._thread = threading.Thread(target=self._read, name=f"source {counters.name}", daemon=True)
 
@@ -135,7 +137,8 @@ class Lane:
             self.ahead = False
         else:
             arrived = time.monotonic()
-            self.ahead = self._pace.ahead(observation.frame.time, arrived)
+            # Time in which it was not read says nothing of its pace.
+            self.ahead = self._pace.ahead(observation.frame.time, arrived - self._blocked)
             if not self.ahead:  # what is replayed has no age
                 captured = arrived - sum(observation.latency_ms.values()) / 1e3
         return replace(observation, captured=captured, source=self.counters.name)
@@ -146,8 +149,11 @@ class Lane:
 
     def _append(self, item: Observation | End, *, wait: bool) -> int:
         with self._room:
-            while wait and len(self._waiting) >= CAPACITY and not self._stopping:
-                self._room.wait()
+            if wait and len(self._waiting) >= CAPACITY:
+                began = time.monotonic()
+                while len(self._waiting) >= CAPACITY and not self._stopping:
+                    self._room.wait()
+                self._blocked += time.monotonic() - began
             full = len(self._waiting) >= CAPACITY and not isinstance(item, End)
             if full:
                 self._waiting.popleft()
@@ -166,7 +172,7 @@ class _Pace:
     def ahead(self, moment: float, arrived: float) -> bool:
         """Whether the stream's time ran faster than the clock of late; takes the next frame's and its arrival."""
         marks = self._marks
-        if not marks or arrived - marks[-1][1] >= 1.0:
+        if not marks or arrived - marks[-1][1] >= 0.1:
             marks.append((moment, arrived))
         while arrived - marks[0][1] > PACE_SECONDS and len(marks) > 1:
             marks.popleft()
