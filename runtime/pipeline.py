@@ -332,6 +332,10 @@ class Pipeline:
 
     def _predict(self, stream: _Stream, persons: Sequence[int]) -> None:
         """Run the windows of these persons that wait."""
+        if len(persons) > 1 and not self._backend.batches:
+            for person in persons:
+                self._predict(stream, [person])
+            return
         if not persons:
             return
         due = [stream.pending.pop(person) for person in persons]
