@@ -30,6 +30,7 @@ from mmn_edge.runtime.recognizer import DueWindow, Prediction, Recognizer, wall_
 from mmn_edge.runtime.sinks.queued import QueuedSink
 from mmn_edge.runtime.sinks.sink import Sink
 from mmn_edge.runtime.sources.source import Observation, Source
+from mmn_edge.runtime.tape import Tape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -59,6 +60,7 @@ class _Stream:
     Attributes:
         pending: Windows that are due, by person, and how many were skipped for each.
         ran: When the last window of a person was run.
+        follows: It is the recording of a live run that says what was run: the same is run again, and nothing else.
     """
 
     lane: Lane
@@ -68,6 +70,12 @@ class _Stream:
     pending: dict[int, tuple[DueWindow, int]] = field(default_factory=dict)
     ran: dict[int, float] = field(default_factory=dict)
     over: bool = False
+    follows: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether windows wait for their turn."""
+        return bool(self.pending) and not self.follows
 
 
 class Pipeline:
@@ -114,6 +122,7 @@ class Pipeline:
         self.recognizers: dict[str, Recognizer] = {}
         self._backend = backend
         self._sinks: list[Sink] = []
+        self._tapes: list[Tape] = []
         self._events, self._predictions = emit != "predictions", emit != "events"
         self._note, self._on_frame = on_note, on_frame
         self._wake: SimpleQueue[Lane | None] = SimpleQueue()  # a signal's handler may put something into it
@@ -191,6 +200,7 @@ class Pipeline:
         failure: BaseException | None = None
         with ExitStack() as stack:
             stack.callback(self._listen())
+            self._tapes = [sink for sink in sinks if isinstance(sink, Tape)]
             self._sinks = [stack.enter_context(sink) for sink in self._behind_queues(sinks)]
             try:
                 self._work()
@@ -254,7 +264,7 @@ class Pipeline:
         taken = 0
         while not self._stopping and not all(stream.over for stream in self._streams.values()):
             try:
-                lane = self._wake.get(block=not any(stream.pending for stream in self._streams.values()))
+                lane = self._wake.get(block=not any(stream.waits for stream in self._streams.values()))
             except Empty:
                 lane = None
             if lane is not None:
@@ -267,6 +277,9 @@ class Pipeline:
             self._check_sinks()
         for stream in self._streams.values():
             if not stream.over:
+                if stream.lane.source.live:  # to be stopped is its end
+                    self._run_rest(stream)
+                    self._emit(stream, stream.recognizer.predict(stream.recognizer.end()))
                 self._tell(stream, stream.stage.finish(), None)
 
     def _take(self, stream: _Stream) -> None:
@@ -276,7 +289,7 @@ class Pipeline:
             if isinstance(item, Observation):
                 self._frame(stream, item)
                 return
-            self._predict(stream, list(stream.pending))
+            self._run_rest(stream)
             if item.error is not None:
                 raise item.error
             if not stream.counters.frames:
@@ -292,19 +305,45 @@ class Pipeline:
             self._fail(stream, error)
         self._close(stream)
 
+    def _run_rest(self, stream: _Stream) -> None:
+        """The stream ends: run what still waits; of a recording that says what was run, nothing."""
+        if stream.follows:
+            stream.pending.clear()
+        self._predict(stream, list(stream.pending))
+
     def _frame(self, stream: _Stream, observation: Observation) -> None:
         counters, frame = stream.counters, observation.frame
+        for tape in self._tapes:
+            if stream.lane.source.live:
+                tape.noting(counters.name)
+            tape.frame(counters.name, frame)
         counters.frame(frame.time, bool(frame.persons), time.monotonic())
         for sink in self._sinks:
             sink.advance(frame.time, stream.recognizer.source)
         self._tell(stream, stream.stage.advance(frame.time, stream.pending), observation)
         self._on_frame(counters, stream.lane.done)
         due = stream.recognizer.push(observation)
+        if frame.runs is not None and not stream.lane.source.live:
+            self._follow(stream, due, frame.runs)
+            return
         if not stream.lane.hurries:
+            self._note_run(stream, [one.person for one in due])
             self._emit(stream, stream.recognizer.predict(due))
             return
         for one in due:
             self._put_off(stream, one)
+
+    def _follow(self, stream: _Stream, due: Sequence[DueWindow], runs: Sequence[Sequence[int]]) -> None:
+        """Run what a live run ran after a frame, as its recording says, with the same windows in one call."""
+        stream.follows = True
+        for one in due:
+            self._put_off(stream, one)
+        for call in runs:
+            self._predict(stream, [person for person in dict.fromkeys(call) if person in stream.pending])
+
+    def _note_run(self, stream: _Stream, persons: Sequence[int]) -> None:
+        for tape in self._tapes if persons else ():
+            tape.ran(stream.counters.name, persons)
 
     def _put_off(self, stream: _Stream, due: DueWindow) -> None:
         """Have a window wait for its turn, in the place of an older one of the same person."""
@@ -324,7 +363,8 @@ class Pipeline:
 
     def _run_next(self) -> None:
         """Run windows that wait: all of a source where a batch gains something, else that of who waited longest."""
-        waiting = [(s.ran.get(person, 0.0), person, s) for s in self._streams.values() for person in s.pending]
+        streams = [stream for stream in self._streams.values() if stream.waits]
+        waiting = [(s.ran.get(person, 0.0), person, s) for s in streams for person in s.pending]
         if not waiting:
             return
         _, person, stream = min(waiting, key=lambda entry: entry[0])
@@ -338,6 +378,7 @@ class Pipeline:
             return
         if not persons:
             return
+        self._note_run(stream, persons)
         due = [stream.pending.pop(person) for person in persons]
         now = time.monotonic()
         stream.ran = {person: ran for person, ran in stream.ran.items() if now - ran < FORGOTTEN_SECONDS}

@@ -5,6 +5,7 @@
 ``-``                                    JSON lines on standard output
 ``FILE.jsonl,size=50MB,age=1d,keep=30d`` JSON lines in files that end by size and age, and are deleted by age and size
 ``FILE.csv`` ``.eaf`` ``.TextGrid`` ...  annotations, written when the run ends
+``recording:FOLDER,age=1h,keep=7d``      recordings of what is recognised, for replays
 ``mqtt://[USER@]HOST[:PORT][/TOPIC]``    an MQTT broker, with Home Assistant's discovery; ``mqtts://`` with TLS
 ``ws://HOST:PORT[/PATH]``                a WebSocket server, one JSON object a message
 ``http://HOST:PORT``                     ``/health`` and ``/metrics`` (Prometheus)
@@ -26,6 +27,7 @@ from mmn_edge.runtime.sinks.context import SinkContext, topic_name
 from mmn_edge.runtime.sinks.metrics import MetricsSink
 from mmn_edge.runtime.sinks.mqtt import Broker, MqttSink
 from mmn_edge.runtime.sinks.options import number, seconds, secret, size, split_options
+from mmn_edge.runtime.sinks.recording import USUAL, RecordingSink
 from mmn_edge.runtime.sinks.rotation import RotatedLines, Rotation
 from mmn_edge.runtime.sinks.sink import JsonLinesSink, RotatedSink, Sink
 from mmn_edge.runtime.sinks.websocket import WebSocketSink
@@ -34,6 +36,8 @@ __all__ = ["LINES", "open_sink"]
 
 LINES = (".jsonl", ".ndjson")
 """Suffixes of JSON lines."""
+
+ROTATION = ("size", "age", "keep", "total")
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 8080, "http": 8080}
 
@@ -55,6 +59,8 @@ def open_sink(text: str, context: SinkContext) -> Sink:
         OSError: A folder cannot be written.
     """
     scheme = text.partition("://")[0] if "://" in text else ""
+    if text.startswith("recording:"):
+        return _recording(text, context)
     if scheme in _BY_SCHEME:
         return _BY_SCHEME[scheme](text, context)
     if scheme:
@@ -76,18 +82,12 @@ def _table(context: SinkContext) -> Sink:
 
 
 def _file(text: str, context: SinkContext) -> Sink:
-    name, options = split_options(text, ("size", "age", "keep", "total"))
+    name, options = split_options(text, ROTATION)
     path = Path(name)
     suffix = path.suffix.lower()
     if suffix in LINES:
-        usual = Rotation()
-        rotation = Rotation(
-            size(options, "size", usual.size),
-            seconds(options, "age", usual.age),
-            seconds(options, "keep", usual.keep),
-            size(options, "total", usual.total),
-        )
-        return RotatedSink(RotatedLines(path, rotation, on_note=context.on_note), context)
+        lines = RotatedLines(path, _rotation(options, Rotation()), on_note=context.on_note)
+        return RotatedSink(lines, context)
     if options:
         raise UsageError(f"sink {text}: options are for .jsonl files, which go on without end")
     if not suffix:
@@ -100,6 +100,22 @@ def _file(text: str, context: SinkContext) -> Sink:
     if len(context.sources) > 1:
         raise UsageError(f"{path} holds the annotations of one source, and there are {len(context.sources)}")
     return AnnotationSink(path, context.sources[0], context.labels, media=context.media, on_note=context.on_note)
+
+
+def _rotation(options: Mapping[str, str], usual: Rotation) -> Rotation:
+    return Rotation(
+        size(options, "size", usual.size),
+        seconds(options, "age", usual.age),
+        seconds(options, "keep", usual.keep),
+        size(options, "total", usual.total),
+    )
+
+
+def _recording(text: str, context: SinkContext) -> Sink:
+    name, options = split_options(text.removeprefix("recording:"), ROTATION)
+    if not name or Path(name).suffix in LINES:
+        raise UsageError(f"sink {text}: name a folder, such as recording:sessions; its files are called by the source")
+    return RecordingSink(Path(name), _rotation(options, USUAL), context)
 
 
 def _mqtt(text: str, context: SinkContext) -> Sink:
