@@ -159,6 +159,7 @@ LIMITS: Mapping[str, Limits] = {
     "int8-fp16": Limits(max_lost=0.005, min_agreement=0.97, max_probability_difference=None),
 }
 """By precision. Float32 has half precision's limits, because TensorRT may run it in TF32, with as short a mantissa.
+
 Int8: windows near a tie change sides with any step of 1/256 of a range, and by how much a probability moves at the
 worst grows with the number of windows; so the agreement is what is limited. 97 % is between the int8 models of
 ``docs/benchmarks/quantization.md`` that are as good as their float ones (97.6 to 99.6 %) and those that are not (at
