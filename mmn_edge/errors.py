@@ -12,6 +12,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "EngineError",
+    "GateError",
     "LayoutError",
     "MissingDependencyError",
     "MmnEdgeError",
@@ -78,6 +79,12 @@ class VerificationError(MmnEdgeError):
     """A converted model whose outputs differ from the original's by more than allowed."""
 
     exit_code = 8
+
+
+class GateError(MmnEdgeError):
+    """A gate or check that was asked for has failed: nothing is broken, but the answer is no."""
+
+    exit_code = 10
 
 
 class EngineError(BundleError):

@@ -18,6 +18,7 @@ CODES = {
     "TruncatedError": 7,
     "VerificationError": 8,
     "EngineError": 9,
+    "GateError": 10,
 }
 
 

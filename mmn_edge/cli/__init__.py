@@ -35,7 +35,7 @@ COMMANDS = {
         "mmn_edge.cli.events", "Convert, compare and draw annotations and events: who did what from when to when."
     ),
     "layouts": Place("mmn_edge.cli.layouts", "List and draw skeleton layouts, and show how their joints are mapped."),
-    "profile": Place("mmn_edge.cli.bundles", "Measure latency and throughput of BUNDLE on this machine."),
+    "profile": Place("mmn_edge.cli.profile", "Measure latency and throughput of TARGET on this machine."),
     "quantize": Place(
         "mmn_edge.cli.quantization", "Quantize CHECKPOINT to int8 after training, and see which layers mind."
     ),
@@ -80,7 +80,7 @@ def cli() -> None:
       eval "$(_MMN_EDGE_COMPLETE=bash_source mmn-edge)"
 
     Exit codes: 0 done, 1 failure, 2 wrong usage, 3 bad data, 4 bad checkpoint, 5 bad bundle, 6 missing package,
-    7 source failed, 8 verification failed, 9 no engine that fits, 130 interrupted.
+    7 source failed, 8 verification failed, 9 no engine that fits, 10 a gate failed, 130 interrupted.
     """
 
 

@@ -1,8 +1,7 @@
-"""``mmn-edge convert`` and ``mmn-edge profile``."""
+"""``mmn-edge convert``."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ from mmn_edge.cli import engines, terminal
 from mmn_edge.cli.advisor import AUTO, advise
 from mmn_edge.cli.completion import among
 from mmn_edge.cli.engines import EngineRequest, engine_options
-from mmn_edge.cli.options import backend_option, numbers, precision_option
 from mmn_edge.errors import UsageError
 from mmn_edge.model import presets
 from mmn_edge.model.architecture import parse_options
@@ -25,9 +23,7 @@ from mmn_edge.system.extras import require
 if TYPE_CHECKING:
     from mmn_edge.convert.conversion import Conversion
 
-__all__ = ["convert", "profile"]
-
-MAX_BATCH = 4096
+__all__ = ["convert"]
 
 MOST_OPERATORS = 6
 """Kinds of operators that the report counts; the bundle's model holds them all."""
@@ -264,77 +260,3 @@ def _report(result: Conversion) -> None:
                 f"{len(facts['kept'])} kept in float; ranges {facts['ranges']}; int8 agrees with fp32 on "
                 f"{check.float_top1_agreement or 0:.0%} of the windows"
             )
-
-
-@click.command()
-@click.argument("bundle_path", metavar="[BUNDLE]", required=False, type=click.Path(path_type=Path))
-@click.option("--batch", default="1,2,4,8", show_default=True, help="Windows in a call, comma-separated.")
-@click.option("--threads", default=None, help="Thread counts, comma-separated.  [default: the backend's]")
-@backend_option
-@precision_option
-@click.option("--seconds", default=2.0, show_default=True, help="Time spent on each setting.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def profile(
-    bundle_path: Path | None,
-    batch: str,
-    threads: str | None,
-    backend: str | None,
-    precision: str | None,
-    seconds: float,
-    as_json: bool,
-) -> None:
-    """Measure latency and throughput of BUNDLE on this machine.
-
-    What is timed is a call of the model alone, from keypoints in memory to probabilities in memory, after a warm-up;
-    the pose estimator is not part of it (mmn-edge run prints its share).
-
-    \b
-    Examples:
-      mmn-edge profile model.bundle
-      mmn-edge profile model.bundle --precision int8
-      mmn-edge profile model.bundle --backend tensorrt --precision fp16
-      mmn-edge profile model.bundle --batch 1,4,16 --threads 1,2 --json > profile.json
-    """
-    from mmn_edge.cli.options import find_bundle
-    from mmn_edge.runtime.timing.profiler import profile as measure
-    from mmn_edge.system import machine
-
-    bundle, precision = engines.ready(find_bundle(bundle_path), backend, precision)
-    batches = numbers(batch, "--batch", most=MAX_BATCH)
-    counts: list[int | None] = [*numbers(threads, "--threads", most=256)] if threads else [None]
-    with terminal.status("warming up") as status:
-        rows = list(
-            measure(
-                bundle,
-                batches=batches,
-                threads=counts,
-                seconds=seconds,
-                backend=backend,
-                precision=precision,
-                on_setting=lambda count: status(f"measuring with {count or 'default'} threads"),
-            )
-        )
-    facts = machine.describe()
-    if as_json:
-        report = {
-            "scope": "one call of the model, arrays in memory to arrays in memory",
-            "bundle": str(bundle.path),
-            "machine": facts,
-            "latencies": [row.to_dict() for row in rows],
-        }
-        click.echo(json.dumps(report, indent=1))
-        return
-    for name, fact in facts.items():
-        click.echo(f"{name:15} {fact}")
-    click.echo(f"\n{bundle.path}, {rows[0].precision} on {rows[0].backend}: one call, memory to memory\n")
-    cells = [
-        [
-            str(row.threads or "default"),
-            str(row.batch),
-            *(f"{ms:.2f}" for ms in (row.p50_ms, row.p90_ms, row.p99_ms)),
-            f"{row.windows_per_second:.1f}",
-            str(row.runs),
-        ]
-        for row in rows
-    ]
-    terminal.show(["threads", "batch", "p50 ms", "p90 ms", "p99 ms", "windows/s", "calls"], cells, words=0)

@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from mmn_edge.cli import cli
-from mmn_edge.errors import BundleError, CheckpointError, MissingDependencyError, UsageError
+from mmn_edge.errors import CheckpointError, MissingDependencyError, UsageError
 
 
 def invoke(*arguments: object) -> Result:
@@ -68,25 +68,3 @@ def test_a_missing_extra_is_one_sentence(missing: str, small_checkpoint: Path, m
     assert type(result.exception) is MissingDependencyError
     assert missing in str(result.exception)
     assert 'pip install "mmn-edge[convert]"' in str(result.exception)
-
-
-def test_profile_prints_a_table(small_bundle: Path) -> None:
-    result = invoke("profile", small_bundle, "--batch", "1,2", "--threads", "1", "--seconds", "0.01")
-    assert result.exit_code == 0, result.output
-    assert "processor" in result.output
-    assert "p99 ms" in result.output
-    rows = [line.split() for line in result.output.splitlines() if line.strip().startswith("1 ")]
-    assert [row[1] for row in rows] == ["1", "2"]
-
-
-def test_profile_as_json(small_bundle: Path) -> None:
-    result = invoke("profile", small_bundle, "--batch", "1", "--seconds", "0.01", "--json")
-    report = json.loads(result.stdout)
-    assert report["machine"]["cores"]
-    assert report["latencies"][0]["batch"] == 1
-    assert report["latencies"][0]["p50_ms"] > 0
-
-
-def test_profile_errors(small_bundle: Path, tmp_path: Path) -> None:
-    assert type(invoke("profile", tmp_path).exception) is BundleError
-    assert type(invoke("profile", small_bundle, "--batch", "1;2").exception) is UsageError

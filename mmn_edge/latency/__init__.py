@@ -1,0 +1,1 @@
+"""Latencies as reports: their statistics, comparisons, gates, pages and charts."""
