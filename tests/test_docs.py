@@ -215,12 +215,3 @@ def test_names_that_python_blocks_import_exist(page: Path) -> None:
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mmn_edge"):
                     module = importlib.import_module(node.module or "")
                     assert not [alias.name for alias in node.names if not hasattr(module, alias.name)], node.module
-
-
-def test_pages_that_the_program_names_exist() -> None:
-    """In help texts, messages, comments and docstrings."""
-    sources = [path for folder in ("mmn_edge", "train", "convert", "runtime") for path in (ROOT / folder).rglob("*")]
-    texts = {path: path.read_text(encoding="utf-8") for path in sources if path.suffix in (".py", ".yaml", ".json")}
-    named = {(path, page) for path, text in texts.items() for page in re.findall(r"\bdocs/[\w/-]+\.\w+", text)}
-    assert named
-    assert not [f"{path}: {page}" for path, page in sorted(named) if not (ROOT / page).exists()]

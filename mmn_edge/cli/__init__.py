@@ -26,7 +26,7 @@ COMMANDS = {
     "data": Place("mmn_edge.cli.data", "Check, import and download skeleton data sets."),
     "demo": Place(
         "mmn_edge.cli.demo",
-        "See it work: convert a small checkpoint, play a scripted synthetic person, compare with the script.",
+        "See it work: convert a small checkpoint, play a synthetic scene, compare the events with what was played.",
     ),
     "evaluate": Place(
         "mmn_edge.cli.evaluation", "Measure how good each MODEL is on labelled clips, and how far the models differ."
