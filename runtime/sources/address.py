@@ -10,15 +10,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mmn_edge.errors import UsageError
+from mmn_edge.runtime.streams.endpoint import SCHEMES
 
 __all__ = ["Address", "distinct_names", "without_secrets"]
 
 CAMERAS = ("camera", "csi", "gst")
 NETWORK = ("rtsp", "rtsps", "http", "https")
 """Schemes of live images."""
-
-STREAMS = ("tcp", "tcp+connect", "udp", "ws", "wss", "ws+connect", "wss+connect")
-"""Schemes of live skeletons."""
 
 _SECRET = re.compile(r"(?<=://)[^\s\"']*@")
 _QUERY = re.compile(r"(?i)([?&;](?:[^=&;\s]*(?:pass|pwd|secret|token|key|auth)[^=&;\s]*|user|usr|login)=)[^&;\s\"']*")
@@ -58,7 +56,7 @@ class Address:
         if found is not None and not Path(name).exists():
             label, name = found[1], name[found.end() :]
         scheme, colon, rest = name.partition(":")
-        known = {*CAMERAS, *NETWORK, *STREAMS, "synthetic", "synthetic-scenes"}
+        known = {*CAMERAS, *NETWORK, *SCHEMES, "synthetic", "synthetic-scenes"}
         if scheme in known and (colon or scheme.startswith("synthetic")):
             return cls(name, scheme, rest, label)
         return cls(name, "", name, label)
@@ -66,7 +64,7 @@ class Address:
     @property
     def live(self) -> bool:
         """Whether what it gives is lived through: what is missed is gone."""
-        return self.text == "-" or self.scheme in (*CAMERAS, *NETWORK, *STREAMS)
+        return self.text == "-" or self.scheme in (*CAMERAS, *NETWORK, *SCHEMES)
 
     @property
     def has_images(self) -> bool:

@@ -4,16 +4,25 @@
 ``FILE.jsonl[.gz]``          a skeleton recording
 ``-``                        the same on standard input
 ``FILE.avi`` (any video)     a video, through a pose estimator
-``camera:0``                 a camera, through a pose estimator
+``camera:0``                 a camera, through a pose estimator; also ``camera:/dev/video2``
+``csi:0``                    a CSI camera of a Jetson
+``gst:PIPELINE``             what a GStreamer pipeline gives, up to where it is decoded or raw video
+``rtsp://HOST/PATH``         a network camera, over TCP; also ``rtsps://``
+``http://HOST/PATH``         MJPEG, or what else FFmpeg reads as it comes; also ``https://``
 ``tcp://:9000``              skeletons that a sensor sends; also ``udp://``, ``ws://``, ``wss://``, and to dial it
                              ``tcp+connect://HOST:PORT``, ``ws+connect://``, ``wss+connect://``
 ``synthetic``                a synthetic person; ``synthetic:seconds=60,seed=3,fps=30``
 ``synthetic-scenes``         people who do several things at once; also ``persons=2,activity=0.5``
 ===========================  ==================================================================
+
+``NAME=`` before it is what a source is called among several. ``${PASSWORD}`` in a network address is replaced by that
+variable of the environment.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from mmn_edge.datasets.synthetic.clips import script
@@ -21,16 +30,24 @@ from mmn_edge.datasets.synthetic.scenes import scene
 from mmn_edge.errors import SourceError, UsageError
 from mmn_edge.runtime.pose.mediapipe import MediaPipeHolistic
 from mmn_edge.runtime.pose.pose import PoseSource
+from mmn_edge.runtime.sources.address import Address
 from mmn_edge.runtime.sources.ahead import ReadAhead
-from mmn_edge.runtime.sources.images import TURNS, UPRIGHT, CameraImages, ImageSource, Orientation, VideoImages
+from mmn_edge.runtime.sources.devices import Camera, Device, NetworkVideo, Size
+from mmn_edge.runtime.sources.gstreamer import GStreamer, csi_pipeline, pipeline_words
+from mmn_edge.runtime.sources.images import TURNS, UPRIGHT, ImageSource, Orientation
+from mmn_edge.runtime.sources.live import SILENCE, LiveImages
 from mmn_edge.runtime.sources.recordings import PacedSource, RecordingSource, SyntheticSource
 from mmn_edge.runtime.sources.source import Source
+from mmn_edge.runtime.sources.video import VideoImages
 from mmn_edge.runtime.streams.endpoint import SCHEMES, Endpoint
 from mmn_edge.system.contents import contents
 
-__all__ = ["open_source"]
+__all__ = ["LiveOptions", "open_source"]
 
-FORMS = "a recording (.jsonl), a video, camera:0, tcp://:9000, synthetic, synthetic-scenes, or - for standard input"
+FORMS = (
+    "a recording (.jsonl), a video, camera:0, csi:0, gst:PIPELINE, rtsp://HOST/PATH, http://HOST/PATH, tcp://:9000, "
+    "synthetic, synthetic-scenes, or - for standard input"
+)
 
 ELSEWHERE = {
     "bundle": "is a bundle, what recognises: give it with --model, and as SOURCE what is to be recognised",
@@ -54,58 +71,127 @@ MAX_CAMERA = 2**31 - 1
 """Largest number that OpenCV takes."""
 
 
-def open_source(name: str, *, speed: float | None = None, orientation: Orientation = UPRIGHT) -> Source:
+@dataclass(frozen=True)
+class LiveOptions:
+    """What is asked of a camera, or of network video.
+
+    Attributes:
+        size: Width and height in pixels; None takes the camera's own. For ``camera:`` and ``csi:``.
+        rate: Images a second; likewise.
+        silence: Seconds without an image after which it counts as lost, and is opened again.
+        patient: Wait for a camera that is not there at the start, rather than fail.
+        on_note: Told in a sentence that it was lost, and that it is back.
+    """
+
+    size: Size | None = None
+    rate: float | None = None
+    silence: float = SILENCE
+    patient: bool = False
+    on_note: Callable[[str], None] = lambda text: None
+
+
+AS_IT_COMES = LiveOptions()
+
+
+def open_source(
+    name: str,
+    *,
+    speed: float | None = None,
+    orientation: Orientation = UPRIGHT,
+    live: LiveOptions = AS_IT_COMES,
+) -> Source:
     """Make the source that ``name`` stands for, not yet opened.
 
     Args:
         name: See the module's table.
         speed: Replay at this multiple of real time; None means as fast as it can be read (a camera has its own pace).
         orientation: How to turn the images of a video or camera.
+        live: What is asked of a camera, or of network video.
 
     Raises:
-        UsageError: A malformed name, or something that is no source, such as a bundle.
+        UsageError: A malformed name, an option that does not fit it, or something that is no source, such as a bundle.
         SourceError: A file that is not there.
     """
     if orientation.rotate not in TURNS:
         raise UsageError(f"images are rotated by {', '.join(map(str, TURNS))} degrees, not by {orientation.rotate}")
     if speed is not None and not speed > 0:
         raise UsageError(f"the speed of a replay must be positive, not {speed}")
-    scheme, _, rest = name.partition(":")
-    if scheme == "camera":
+    address = Address.parse(name)
+    if (live.size is not None or live.rate is not None) and address.scheme not in ("camera", "csi"):
+        raise UsageError(
+            f"size and rate are asked of camera: and csi:, and {address.shown} has its own: leave --size and --fps out"
+            + (", or set them in the pipeline" if address.scheme == "gst" else "")
+        )
+    if address.has_images:
         if speed is not None:
             raise UsageError("a camera has its own pace: leave the speed out")
-        if not rest.isdecimal() or int(rest) > MAX_CAMERA:
-            raise UsageError(f"{name!r} names no camera: write camera:0 for the first one")
-        return _with_pose(CameraImages(int(rest), orientation))
-    if scheme in SCHEMES and rest.startswith("//"):
+        make = _device(address, live)
+        images = LiveImages(make, orientation, silence=live.silence, patient=live.patient, on_note=live.on_note)
+        return _with_pose(images)
+    if address.scheme in SCHEMES and address.rest.startswith("//"):
         if speed is not None or orientation != UPRIGHT:
-            raise UsageError(f"{scheme}:// has its own pace and no images: leave --speed, --rotate and --mirror out")
+            raise UsageError(
+                f"{address.scheme}:// has its own pace and no images: leave --speed, --rotate and --mirror out"
+            )
         from mmn_edge.runtime.streams.source import StreamSource  # asyncio takes its time to import
 
-        return StreamSource(Endpoint.parse(name))
-    source = _replay(name, scheme, rest, orientation)
+        return StreamSource(Endpoint.parse(address.text))
+    source = _replay(address, orientation)
     return PacedSource(source, speed) if speed is not None else source
 
 
-def _replay(name: str, scheme: str, rest: str, orientation: Orientation) -> Source:
-    path = Path(name)
-    if rest.startswith("//") and not path.exists():
+def _device(address: Address, live: LiveOptions) -> Callable[[], Device]:
+    """What makes the device of an address."""
+    scheme, rest, shown = address.scheme, address.rest, address.shown
+    if scheme in ("camera", "csi"):
+        place = _number(address) if scheme == "csi" or not rest.startswith("/") else rest
+        if scheme == "camera":
+            return lambda: Camera(place, live.size, live.rate)
+        words = pipeline_words(csi_pipeline(int(place), live.size, live.rate))
+        return lambda: GStreamer(words, shown)
+    if scheme == "gst":
+        words = pipeline_words(rest)
+        return lambda: GStreamer(words, shown)
+    host, _, path = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not host:
+        raise UsageError(f"{shown!r} names no host: write {scheme}://HOST/PATH")
+    if path.partition("?")[0].endswith(".m3u8"):
         raise UsageError(
-            f"{scheme}:// is a network address, and a source is {FORMS}: save the stream first, as with "
+            f"{shown} is HLS, which comes in bursts, seconds late: ask the camera for rtsp:// or MJPEG, or save it "
+            "first, as with ffmpeg -i ADDRESS -c copy talk.mkv"
+        )
+    url = address.resolved()
+    return lambda: NetworkVideo(url, shown, live.silence)
+
+
+def _number(address: Address) -> int:
+    if not (address.rest.isascii() and address.rest.isdecimal()) or int(address.rest) > MAX_CAMERA:
+        path = ", or camera:/dev/video2" if address.scheme == "camera" else ""
+        raise UsageError(f"{address.text!r} names no camera: write {address.scheme}:0 for the first one{path}")
+    return int(address.rest)
+
+
+def _replay(address: Address, orientation: Orientation) -> Source:
+    name, path = address.text, Path(address.text)
+    scheme, colon, rest = name.partition(":")
+    if colon and rest.startswith("//") and not path.exists():
+        raise UsageError(
+            f"{scheme}:// is no address that is read: a source is {FORMS}; or save the stream first, as with "
             "ffmpeg -i ADDRESS -c copy talk.mkv"
         )
-    is_synthetic, kind = scheme in ("synthetic", "synthetic-scenes"), contents(path)
+    is_synthetic, kind = address.scheme.startswith("synthetic"), contents(path)
     if orientation != UPRIGHT and (name == "-" or is_synthetic or kind == "recording"):
         raise UsageError(f"images are rotated and mirrored, and {name} has none: leave --rotate and --mirror out")
     if name == "-":
         return RecordingSource(None)
     if is_synthetic:
-        return _synthetic(name, rest) if scheme == "synthetic" else _scenes(name, rest)
+        make = _synthetic if address.scheme == "synthetic" else _scenes
+        return make(name, address.rest)
     if kind in ELSEWHERE:
         raise UsageError(f"{name} {ELSEWHERE[kind]}")
     if not path.is_file():
         reason = "is not a file" if path.exists() else "does not exist"
-        raise SourceError(f"source {name} {reason}: give {FORMS}")
+        raise SourceError(f"source {address.shown} {reason}: give {FORMS}")
     if kind == "recording":
         return RecordingSource(path)
     return _with_pose(ReadAhead(VideoImages(path, orientation)))

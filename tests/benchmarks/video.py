@@ -18,7 +18,7 @@ from mmn_edge.runtime.backends.backend import open_backend
 from mmn_edge.runtime.pose.mediapipe import MediaPipeHolistic
 from mmn_edge.runtime.recognizer import Recognizer
 from mmn_edge.runtime.sources.grammar import open_source
-from mmn_edge.runtime.sources.images import VideoImages
+from mmn_edge.runtime.sources.video import VideoImages
 from mmn_edge.system import machine
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmn_edge.errors import SourceError
-from mmn_edge.runtime.sources.images import VideoImages
+from mmn_edge.runtime.sources.video import VideoImages
 
 pytest.importorskip("cv2", reason="needs OpenCV (the camera extra)")
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmn_edge.runtime.sources.images import ImageArray, VideoImages
+from mmn_edge.runtime.sources.images import ImageArray
+from mmn_edge.runtime.sources.video import VideoImages
 
 SHOWN = 8
 

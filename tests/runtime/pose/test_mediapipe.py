@@ -11,7 +11,8 @@ import pytest
 
 from mmn_edge.errors import MissingDependencyError, UsageError
 from mmn_edge.runtime.pose.mediapipe import LAYOUT, MediaPipeHolistic
-from mmn_edge.runtime.sources.images import ImageArray, VideoImages
+from mmn_edge.runtime.sources.images import ImageArray
+from mmn_edge.runtime.sources.video import VideoImages
 from mmn_edge.skeleton.frame import Person
 
 HELLO = Path(__file__).resolve().parents[4] / "shared" / "video" / "hello.avi"
@@ -129,7 +130,7 @@ def test_a_fresh_process_prints_nothing() -> None:
     script = f"""
 from itertools import islice
 import os
-from mmn_edge.runtime.sources.images import VideoImages
+from mmn_edge.runtime.sources.video import VideoImages
 from mmn_edge.runtime.pose.mediapipe import MediaPipeHolistic
 from mmn_edge.runtime.pose.pose import PoseSource
 with PoseSource(VideoImages({str(HELLO)!r}), MediaPipeHolistic()) as source:

@@ -11,8 +11,9 @@ import pytest
 
 from mmn_edge.errors import SourceError
 from mmn_edge.runtime.pose.pose import PoseSource
-from mmn_edge.runtime.sources.images import Image, ImageArray, VideoImages
+from mmn_edge.runtime.sources.images import Image, ImageArray
 from mmn_edge.runtime.sources.source import Source
+from mmn_edge.runtime.sources.video import VideoImages
 from mmn_edge.skeleton.frame import Person
 
 

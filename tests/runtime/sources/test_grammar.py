@@ -6,7 +6,7 @@ import pytest
 from mmn_edge.datasets.synthetic import clips
 from mmn_edge.errors import MmnEdgeError, SourceError, UsageError
 from mmn_edge.runtime.pose.pose import PoseSource
-from mmn_edge.runtime.sources.grammar import open_source
+from mmn_edge.runtime.sources.grammar import LiveOptions, open_source
 from mmn_edge.runtime.sources.images import Orientation
 from mmn_edge.runtime.sources.recordings import PacedSource, RecordingSource, SyntheticSource
 from mmn_edge.skeleton import recording
@@ -18,7 +18,11 @@ def test_the_grammar(tmp_path: Path) -> None:
     assert isinstance(open_source(str(tmp_path / "r.jsonl")), RecordingSource)
     assert isinstance(open_source("-"), RecordingSource)
     assert isinstance(open_source(str(tmp_path / "v.avi")), PoseSource)
-    assert isinstance(open_source("camera:0"), PoseSource)
+    for name in ("camera:0", "camera:/dev/video2", "csi:1", "gst:videotestsrc ! videoflip", "rtsp://host/1"):
+        source = open_source(name)
+        assert isinstance(source, PoseSource)
+        assert source.live
+    assert isinstance(open_source("desk=" + str(tmp_path / "v.avi")), PoseSource)
     assert isinstance(open_source("synthetic"), SyntheticSource)
     assert isinstance(open_source("synthetic-scenes:seconds=12,persons=2"), SyntheticSource)
     assert isinstance(open_source("synthetic:seconds=12,seed=2,fps=20"), SyntheticSource)
@@ -30,7 +34,19 @@ def test_the_grammar(tmp_path: Path) -> None:
     [
         ("nothing.jsonl", None, SourceError, "does not exist"),
         ("/", None, UsageError, "is a folder: as SOURCE give one file"),
-        ("rtsp://user:secret@host/1", None, UsageError, "^rtsp:// is a network address"),
+        ("ftp://host/1", None, UsageError, "^ftp:// is no address that is read"),
+        ("rtsp:host", None, UsageError, "names no host"),
+        ("rtsp:///1", None, UsageError, "names no host"),
+        ("rtsp://host/1", 2.0, UsageError, "own pace"),
+        ("http://host/live.m3u8?a=b", None, UsageError, "is HLS"),
+        ("rtsp://me:${NO_SUCH_VARIABLE}@host/1", None, UsageError, "NO_SUCH_VARIABLE"),
+        ("csi:x", None, UsageError, "csi:0 for the first one"),
+        ("csi:/dev/video0", None, UsageError, "csi:0 for the first one"),
+        ("gst:", None, UsageError, "names no pipeline"),
+        ("gst:videotestsrc !", None, UsageError, "ends in !"),
+        ("gst:videotestsrc ! 'video", None, UsageError, "malformed"),
+        ("gst:videotestsrc ! appsink drop=1", None, UsageError, "leave appsink out"),
+        ("gst:fakesink", None, UsageError, "leave fakesink out"),
         ("camera:x", None, UsageError, "camera:0"),
         ("camera:-1", None, UsageError, "camera:0"),
         ("camera:\u00b2", None, UsageError, "camera:0"),
@@ -46,6 +62,22 @@ def test_the_grammar(tmp_path: Path) -> None:
 def test_what_is_no_source(name: str, speed: float | None, kind: type[MmnEdgeError], message: str) -> None:
     with pytest.raises(kind, match=message):
         open_source(name, speed=speed)
+
+
+@pytest.mark.parametrize("name", ["rtsp://host/1", "gst:videotestsrc", "synthetic", "talk.avi"])
+def test_size_and_rate_are_asked_of_cameras_only(name: str) -> None:
+    for live in (LiveOptions(size=(640, 480)), LiveOptions(rate=15)):
+        with pytest.raises(UsageError, match="leave --size and --fps out"):
+            open_source(name, live=live)
+    open_source("camera:0", live=LiveOptions(size=(640, 480), rate=15))
+    open_source("csi:0", live=LiveOptions(size=(640, 480), rate=15))
+
+
+def test_a_missing_source_is_named_without_its_secrets() -> None:
+    for name in ("ftp://me:secret@host/1", "http://me:secret@host/live.m3u8"):
+        with pytest.raises(MmnEdgeError) as caught:
+            open_source(name)
+        assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["-", "synthetic", "r.jsonl"])

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import numpy as np
 import pytest
 
 from mmn_edge.errors import MissingDependencyError, SourceError
-from mmn_edge.runtime.sources.images import CameraImages, Orientation, VideoImages
+from mmn_edge.runtime.sources.images import Orientation
+from mmn_edge.runtime.sources.video import VideoImages
 
 cv2 = pytest.importorskip("cv2", reason="needs OpenCV (the camera extra)")
 
@@ -194,31 +194,7 @@ def test_video_without_a_readable_image(video: Path) -> None:
         list(source)
 
 
-def test_camera_that_is_not_there(capfd: pytest.CaptureFixture[str]) -> None:
-    with (
-        pytest.raises(SourceError, match=r"cannot open camera 99: check that /dev/video99"),
-        CameraImages(99),
-    ):
-        pass
-    assert capfd.readouterr().err == ""
-
-
-def test_camera_delivers_until_it_stops(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = cv2.VideoCapture
-    monkeypatch.setattr(cv2, "VideoCapture", lambda index: real(str(video)))
-    with CameraImages(3) as source:
-        stream = iter(source)
-        images = [next(stream) for _ in range(COUNT)]
-        with pytest.raises(SourceError, match="camera 3 stopped delivering"):
-            next(stream)
-    times = [image.time for image in images]
-    assert times[0] == 0.0
-    assert times == sorted(times)
-    np.testing.assert_allclose(images[0].pixels[24, 32], (20, 0, 0), atol=6)
-
-
-@pytest.mark.parametrize("source", [lambda: VideoImages("clip.avi"), lambda: CameraImages(0)])
-def test_without_opencv(monkeypatch: pytest.MonkeyPatch, source: Callable[[], VideoImages | CameraImages]) -> None:
+def test_without_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingDependencyError, match=r"needs cv2.*mmn-edge\[camera\]"), source():
+    with pytest.raises(MissingDependencyError, match=r"needs cv2.*mmn-edge\[camera\]"), VideoImages("clip.avi"):
         pass
