@@ -10,6 +10,7 @@ import numpy as np
 
 from mmn_edge.evaluation.evaluation import Trial
 from mmn_edge.evaluation.metrics import Array, Indices, log_softmax, paired_interval, ranking, wilson_interval
+from mmn_edge.model.task import DETECT
 
 __all__ = ["LIMITS", "Drift", "Limits", "PairedAccuracy", "limits_for"]
 
@@ -59,7 +60,8 @@ class Drift:
         max_probability_difference: The same of probabilities.
         kl: Mean Kullback-Leibler divergence of the model from the reference, in nats.
         js: Mean Jensen-Shannon divergence of the two, in nats, at most ln 2.
-        agreement: Fraction of windows with the same likeliest class.
+        agreement: Fraction of windows with the same likeliest class; of the task detect that of windows and classes
+            with the same answer at a probability of 0.5.
         agreement_interval: 95 % score interval of it.
         worst: The windows' indices, the one whose probabilities differ most first.
         accuracy: Where the windows are labelled.
@@ -83,15 +85,20 @@ class Drift:
         finite = np.isfinite(model.logits).all(axis=1) & np.isfinite(reference.logits).all(axis=1)
         with np.errstate(invalid="ignore", over="ignore"):
             difference = np.abs(model.logits - reference.logits)
-            p, q = (log_softmax(trial.logits / trial.temperature) for trial in (reference, model))
+            p, q = (_log_probabilities(trial) for trial in (reference, model))
             middle = np.logaddexp(p, q) - np.log(2)
             # A class may be impossible to a float: 0 log 0 is 0.
             js = (_expected(p, p - middle) + _expected(q, q - middle)) / 2
             kl = _expected(p, p - q)
             moved = np.abs(np.exp(p) - np.exp(q))
-        same = (ranking(model.logits, 1) == ranking(reference.logits, 1))[:, 0] & finite
+        if model.task == DETECT:
+            moved = moved[..., 0]
+            js, kl = js.sum(axis=1), kl.sum(axis=1)  # of independent answers they add up
+            same = (((model.logits > 0) == (reference.logits > 0)) & finite[:, None]).reshape(-1)
+        else:
+            same = (ranking(model.logits, 1) == ranking(reference.logits, 1))[:, 0] & finite
         return cls(
-            windows=len(same),
+            windows=len(finite),
             not_finite=int((~finite).sum()),
             max_logit_difference=float(difference.max()),
             mean_logit_difference=float(difference.mean()),
@@ -118,7 +125,15 @@ class Drift:
 def _expected(logs: Array, values: Array) -> Array:
     """The mean of values under probabilities given as logarithms, for each window."""
     weights = np.exp(logs)
-    return np.asarray(np.where(weights == 0, 0.0, weights * values).sum(axis=1), dtype=np.float64)
+    return np.asarray(np.where(weights == 0, 0.0, weights * values).sum(axis=-1), dtype=np.float64)
+
+
+def _log_probabilities(trial: Trial) -> Array:
+    """Logarithms of the K probabilities, ``(N, K)``; of the task detect of each and its opposite, ``(N, K, 2)``."""
+    scaled = trial.logits / trial.temperature
+    if trial.task != DETECT:
+        return log_softmax(scaled)
+    return np.stack([-np.logaddexp(0.0, -scaled), -np.logaddexp(0.0, scaled)], axis=-1)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Windows:
             parts.append(model.run(self.inputs(model, slice(start, start + batch)))[:, order])
             on_batch(len(parts[-1]))
         logits = np.concatenate(parts).astype(np.float64)
-        return Trial(model.name, model.precision, model.stream, model.backend, logits, model.temperature)
+        return Trial(model.name, model.precision, model.stream, model.backend, logits, model.temperature, model.task)
 
 
 def sample_windows(arch: Architecture, *, count: int = 16) -> FloatArray:

@@ -36,6 +36,7 @@ from mmn_edge.evaluation.metrics import (
 )
 from mmn_edge.model.classifier import Classifier
 from mmn_edge.model.labels import Labels
+from mmn_edge.model.task import CLASSIFY
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.preprocess import features, random_indices, uniform_indices
 
@@ -209,6 +210,7 @@ class Trial:
         backend: What ran it.
         logits: ``(N, K)`` in the numbering of the first model, all classes.
         temperature: As in :class:`Classifier`.
+        task: As in :class:`Classifier`.
     """
 
     name: str
@@ -217,6 +219,7 @@ class Trial:
     backend: str
     logits: Array
     temperature: float = 1.0
+    task: str = CLASSIFY
 
     def limited(self, allowed: Indices | None) -> Array:
         """The logits with all classes but the ``allowed`` ones excluded; None allows all."""

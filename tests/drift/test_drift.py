@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,21 @@ def trial(logits: object, temperature: float = 1.0) -> Trial:
 
 REFERENCE = trial(np.log([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]]))
 MODEL = trial(np.log([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.1, 0.1, 0.8], [0.3, 0.3, 0.4]]))
+
+
+def test_sigmoids_are_compared_as_questions_of_their_own() -> None:
+    logits = np.array([[2.0, -1.0, 0.1], [0.0, -3.0, 4.0]])
+    reference = replace(trial(logits, 2.0), task="detect")
+    model = replace(trial(logits - np.array([[0.0, 0.0, 0.4], [0.0, 0.0, 0.0]]), 2.0), task="detect")
+    drift = Drift.of(model, reference)
+    before, after = (1 / (1 + np.exp(-z / 2)) for z in (0.1, -0.3))
+    assert drift.max_probability_difference == pytest.approx(before - after)
+    divergence = before * np.log(before / after) + (1 - before) * np.log((1 - before) / (1 - after))
+    assert drift.kl == pytest.approx(divergence / 2)  # of two windows
+    assert drift.agreement == pytest.approx(5 / 6)  # one answer of six changes sides
+    assert (drift.windows, drift.worst[0]) == (2, 0)
+    # A logit that all classes gain changes nothing in a softmax, and every sigmoid.
+    assert Drift.of(replace(trial(logits + 1, 2.0), task="detect"), reference).max_probability_difference > 0.1
 
 
 def test_a_model_agrees_with_itself() -> None:
