@@ -24,6 +24,7 @@ import click
 import pytest
 
 from mmn_edge.cli import cli
+from mmn_edge.skeleton import layouts
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -215,3 +216,10 @@ def test_names_that_python_blocks_import_exist(page: Path) -> None:
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mmn_edge"):
                     module = importlib.import_module(node.module or "")
                     assert not [alias.name for alias in node.names if not hasattr(module, alias.name)], node.module
+
+
+def test_every_layout_is_listed() -> None:
+    page = (ROOT / "docs" / "reference" / "layouts.md").read_text(encoding="utf-8")
+    for name in layouts.names():
+        layout = layouts.get(name)
+        assert f"| `{name}` | {layout.num_joints} | {layout.channels}-D | {', '.join(layout.axes)} |" in page
