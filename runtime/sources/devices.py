@@ -187,7 +187,8 @@ class NetworkVideo(_Capture):
             raise SourceError(
                 f"cannot open {self.shown}: check that the camera is on, its address, and user name and password"
             )
-        if self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+        # An RTSP server paces what it plays; an HTTP server sends a file as fast as it can.
+        if self._url.startswith("http") and self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
             raise SourceError(
                 f"{self.shown} is a video with an end and no live stream: download it, and give the file as SOURCE"
             )
