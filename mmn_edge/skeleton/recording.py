@@ -25,7 +25,16 @@ from mmn_edge.skeleton import axes, layouts
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
 from mmn_edge.skeleton.missing import ScoreScale, split_confidence, unit_scores
 
-__all__ = ["MAX_LINE", "MAX_PERSONS", "format_frame", "parse_frame", "parse_values", "read_frames", "write_frames"]
+__all__ = [
+    "MAX_LINE",
+    "MAX_PERSONS",
+    "as_float32",
+    "format_frame",
+    "parse_frame",
+    "parse_values",
+    "read_frames",
+    "write_frames",
+]
 
 MAX_LINE = 4 * 1024 * 1024
 """Characters of a line at most: a frame of 16 persons with 543 joints in 3-D takes under 0.5 million."""
@@ -171,7 +180,7 @@ def _parse_person(
     if not all(isinstance(row, list) and len(row) == channels for row in rows):
         raise DataError(f"{where}: a keypoint is not a list of {channels} numbers")
     try:
-        keypoints = _numbers([number for row in rows for number in row]).reshape(len(rows), channels)
+        keypoints = as_float32([number for row in rows for number in row]).reshape(len(rows), channels)
     except (ValueError, OverflowError) as error:
         raise DataError(f"{where}: a keypoint is not a list of {channels} numbers") from error
     seen = np.array([point is not None for point in points])
@@ -196,7 +205,7 @@ def _parse_scores(
     if values is None:
         return seen.astype(np.float32)
     try:
-        scores = _numbers(values if isinstance(values, list) else [values])
+        scores = as_float32(values if isinstance(values, list) else [values])
     except (ValueError, OverflowError) as error:
         raise DataError(f'{where}: "scores" must be a list of numbers, one a joint') from error
     if scores.shape != seen.shape or not np.isfinite(scores).all() or (scores < 0).any():
@@ -216,7 +225,7 @@ def _turned(keypoints: FloatArray, along: axes.Axes, layout: layouts.Layout, whe
     raise DataError(f"{where}: its keypoints have {channels} coordinates ({', '.join(want)}), not {', '.join(along)}")
 
 
-def _numbers(values: list[Any]) -> FloatArray:
+def as_float32(values: list[Any]) -> FloatArray:
     """Numbers as float32, infinite where they are too large; ValueError for anything else.
 
     NumPy alone would take text and booleans as well, and give every item of a list the room of its longest text.

@@ -26,7 +26,7 @@ from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.continuity import Sighting, follow, longest_seen
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.missing import HEATMAP, ScoreScale, hide_unseen, split_confidence, unit_scores
-from mmn_edge.skeleton.recording import read_frames
+from mmn_edge.skeleton.recording import as_float32, read_frames
 
 __all__ = ["OPENPOSE_FRAMES", "PoseSequence", "is_pose_file", "observed", "read_pose_file"]
 
@@ -284,12 +284,12 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 def _triples(values: Sequence[Any], count: int, where: str) -> FloatArray:
     """``[x, y, score] * count`` as ``(count, 3)``."""
     try:
-        array = np.array(values)
-        if array.dtype.kind not in "iuf" or array.shape != (3 * count,):
-            raise ValueError(f"shape {array.shape}")
-    except (ValueError, TypeError) as error:
+        if not isinstance(values, list) or len(values) != 3 * count:
+            raise ValueError(f"{len(values)} came" if isinstance(values, list) else "no list came")
+        array = as_float32(values)
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{where} must hold {3 * count} numbers, x, y and score of {count} joints ({error})") from error
-    return array.astype(np.float32).reshape(count, 3)
+    return array.reshape(count, 3)
 
 
 def _load_json(path: Path) -> Any:
