@@ -21,6 +21,7 @@ variable of the environment.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ from mmn_edge.runtime.streams.endpoint import SCHEMES, Endpoint
 from mmn_edge.system.contents import contents
 
 __all__ = ["LiveOptions", "open_source"]
+
+log = logging.getLogger(__name__)
 
 FORMS = (
     "a recording (.jsonl), a video, camera:0, csi:0, gst:PIPELINE, rtsp://HOST/PATH, http://HOST/PATH, tcp://:9000, "
@@ -79,15 +82,15 @@ class LiveOptions:
         size: Width and height in pixels; None takes the camera's own. For ``camera:`` and ``csi:``.
         rate: Images a second; likewise.
         silence: Seconds without an image after which it counts as lost, and is opened again.
-        patient: Wait for a camera that is not there at the start, rather than fail.
-        on_note: Told in a sentence that it was lost, and that it is back.
+        patient: Wait for a camera, or a sender that is dialled, that is not there at the start, rather than fail.
+        on_note: Told in a sentence that it was lost, and that it is back; and what a sender of skeletons does wrong.
     """
 
     size: Size | None = None
     rate: float | None = None
     silence: float = SILENCE
     patient: bool = False
-    on_note: Callable[[str], None] = lambda text: None
+    on_note: Callable[[str], None] = log.warning
 
 
 AS_IT_COMES = LiveOptions()
@@ -135,7 +138,7 @@ def open_source(
             )
         from mmn_edge.runtime.streams.source import StreamSource  # asyncio takes its time to import
 
-        return StreamSource(Endpoint.parse(address.text))
+        return StreamSource(Endpoint.parse(address.text), patient=live.patient, on_note=live.on_note)
     source = _replay(address, orientation)
     return PacedSource(source, speed) if speed is not None else source
 

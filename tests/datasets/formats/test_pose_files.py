@@ -60,7 +60,7 @@ def test_openpose_frames_are_in_the_order_of_the_layout(tmp_path: Path) -> None:
         ("{", "is not JSON"),
         ("[]", 'no output of OpenPose: it needs a list of "people"'),
         ('{"people": [3]}', "no output of OpenPose"),
-        ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', r'"pose_keypoints_2d" must hold 75 numbers.*shape \(3,\)'),
+        ('{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}', r'"pose_keypoints_2d" must hold 75 numbers.*\(3 came\)'),
         ('{"people": [{"hand_left_keypoints_2d": "x"}]}', "must hold 63 numbers"),
     ],
 )
