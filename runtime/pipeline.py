@@ -339,7 +339,8 @@ class Pipeline:
         for one in due:
             self._put_off(stream, one)
         for call in runs:
-            self._predict(stream, [person for person in dict.fromkeys(call) if person in stream.pending])
+            if known := [person for person in dict.fromkeys(call) if person in stream.pending]:
+                self._call(stream, known)
 
     def _note_run(self, stream: _Stream, persons: Sequence[int]) -> None:
         for tape in self._tapes if persons else ():
@@ -374,10 +375,12 @@ class Pipeline:
         """Run the windows of these persons that wait."""
         if len(persons) > 1 and not self._backend.batches:
             for person in persons:
-                self._predict(stream, [person])
-            return
-        if not persons:
-            return
+                self._call(stream, [person])
+        elif persons:
+            self._call(stream, persons)
+
+    def _call(self, stream: _Stream, persons: Sequence[int]) -> None:
+        """Run the windows of these persons that wait, in one call."""
         self._note_run(stream, persons)
         due = [stream.pending.pop(person) for person in persons]
         now = time.monotonic()

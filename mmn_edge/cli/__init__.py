@@ -43,6 +43,10 @@ COMMANDS = {
     "record": Place(
         "mmn_edge.cli.streams", "Record the skeletons of SOURCE, so that the session can be replayed exactly."
     ),
+    "replay": Place(
+        "mmn_edge.cli.replay",
+        "Run RECORDING through a model as fast as it goes, and say where that differs from an earlier run.",
+    ),
     "run": Place("mmn_edge.cli.streams", "Recognise micro-actions in SOURCE."),
     "train": Place(
         "mmn_edge.cli.training",

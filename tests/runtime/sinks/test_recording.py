@@ -17,6 +17,7 @@ from mmn_edge.runtime.backends.backend import Output, open_backend
 from mmn_edge.runtime.backends.onnxruntime import OnnxRuntimeBackend
 from mmn_edge.runtime.pipeline import Pipeline
 from mmn_edge.runtime.recognizer import Prediction
+from mmn_edge.runtime.sinks.collected import CollectedSink
 from mmn_edge.runtime.sinks.context import SinkContext
 from mmn_edge.runtime.sinks.grammar import open_sink
 from mmn_edge.runtime.sinks.recording import RecordingSink
@@ -46,27 +47,6 @@ class Camera(BaseSource):
             yield Observation(frame, captured=due)
         if self._fails:
             raise SourceError("unplugged")
-
-
-class Collected:
-    """A sink of the test."""
-
-    name, prompt = "collected", True
-
-    def __init__(self) -> None:
-        self.items: list[Event | Prediction] = []
-
-    def __enter__(self) -> Collected:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def advance(self, time: float, source: str = "") -> None:
-        pass
-
-    def write(self, item: Event | Prediction) -> None:
-        self.items.append(item)
 
 
 class Slow:
@@ -104,7 +84,7 @@ def test_the_replay_of_a_live_run_that_skipped_windows_gives_the_same(
     small_bundle: Path, tmp_path: Path, batches: bool
 ) -> None:
     bundle = Bundle.open(small_bundle)
-    lived, replayed = Collected(), Collected()
+    lived, replayed = CollectedSink(), CollectedSink()
     with open_backend(bundle) as inner:
         assert isinstance(inner, OnnxRuntimeBackend)
         slow = Slow(inner, batches=batches)
@@ -121,12 +101,12 @@ def test_the_replay_of_a_live_run_that_skipped_windows_gives_the_same(
 
 def test_a_run_that_is_stopped_is_replayed_to_where_it_was_stopped(small_bundle: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(small_bundle)
-    lived, replayed = Collected(), Collected()
+    lived, replayed = CollectedSink(), CollectedSink()
     with open_backend(bundle) as backend:
         context = SinkContext(bundle.manifest.labels, ("hall",), live=True)
         with Pipeline({"hall": Camera(300.0)}, bundle, backend, emit="both", parameters=EAGER) as pipeline:
 
-            class Stops(Collected):
+            class Stops(CollectedSink):
                 def write(self, item: Event | Prediction) -> None:
                     if len(lived.items) == 100:
                         pipeline.stop()
