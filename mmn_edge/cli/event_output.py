@@ -202,4 +202,6 @@ def _losses(source: SourceCounters) -> tuple[tuple[str, int], ...]:
 
 def recording_name(source: str) -> str:
     """What annotations call a source: a file's name without its suffix."""
-    return "stdin" if source == "-" else Path(source).name.split(".")[0].replace(":", "-") or "stream"
+    from mmn_edge.runtime.sources.address import Address
+
+    return Address.parse(source).name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
@@ -20,7 +20,6 @@ from mmn_edge.cli.event_output import (
     decoder_parameters,
     emit_option,
     open_sinks,
-    recording_name,
     sink_option,
 )
 from mmn_edge.cli.options import (
@@ -32,6 +31,7 @@ from mmn_edge.cli.options import (
     precision_option,
 )
 from mmn_edge.cli.run_summary import summary
+from mmn_edge.cli.source_options import SOURCE_HELP, keep_apart, note, open_sources, source_options
 from mmn_edge.errors import BundleError, DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -40,22 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["record", "run"]
 
-SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl, .jsonl.gz), - for the same on standard input, a video file,
-    camera:0, or synthetic (a made-up person; synthetic:seconds=60,seed=3). Videos are read upright."""
-
 LINES = (".jsonl", ".ndjson")
 """What a file of JSON lines may be called."""
-
-rotate_option = click.option(
-    "--rotate",
-    type=click.Choice(["0", "90", "180", "270"]),
-    default="0",
-    help="Turn images clockwise by so many degrees first: for a camera mounted on its side.",
-)
-
-mirror_option = click.option(
-    "--mirror", is_flag=True, help="Swap left and right: for a camera whose image is a mirror's."
-)
 
 
 @click.command(
@@ -78,12 +64,14 @@ mirror_option = click.option(
       mmn-edge run --model model.bundle session.jsonl --speed 1
       mmn-edge run --model model.bundle --camera 0 --backend tensorrt
       sensor | mmn-edge run --model model.bundle -
-      mmn-edge run --model model.bundle camera:0 camera:1 --json
+      mmn-edge run --model model.bundle --camera 0 --size 1280x720 --fps 30
+      mmn-edge run --model model.bundle 'rtsp://me:${{PASSWORD}}@192.168.1.20/stream1'
+      mmn-edge run --model model.bundle door=camera:0 desk=camera:1 --json
       mmn-edge run --model build/demo/demo.bundle synthetic:seconds=30
     """
 )
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
-@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
+@source_options
 @model_option
 @click.option("--json", "as_json", is_flag=True, help="JSON lines, also on a terminal.")
 @click.option(
@@ -108,8 +96,6 @@ mirror_option = click.option(
     metavar="SECONDS",
     help="Stop after this much of the stream.",
 )
-@rotate_option
-@mirror_option
 @enough_seen_option
 @backend_option
 @precision_option
@@ -117,6 +103,9 @@ mirror_option = click.option(
 def run(
     sources: tuple[str, ...],
     camera: int | None,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    silence: float,
     model: Path | None,
     as_json: bool,
     outputs: tuple[Path, ...],
@@ -136,18 +125,24 @@ def run(
     """See the decorator: the help text shares a paragraph with record."""
     from mmn_edge.cli.engines import open_ready
     from mmn_edge.runtime.pipeline import Emit, Pipeline
-    from mmn_edge.runtime.sources.grammar import open_source
-    from mmn_edge.runtime.sources.images import Orientation
 
-    names = _source_names(sources, camera)
-    orientation = Orientation(int(rotate), mirror)
-    opened = [open_source(name, speed=speed, orientation=orientation) for name in names]
-    streams = dict(zip(_short(names), opened, strict=True))
+    opened = open_sources(
+        sources,
+        camera=camera,
+        size=size,
+        fps=fps,
+        silence=silence,
+        rotate=rotate,
+        mirror=mirror,
+        speed=speed,
+    )
+    names = [name for name, _ in opened.values()]
+    streams = {called: stream for called, (_, stream) in opened.items()}
     if outputs and len(names) > 1:
         raise UsageError("several sources are not written to one file: leave -o out, and each line says its source")
     for output in outputs:
         for name in names:
-            _keep_apart(name, output)
+            keep_apart(name, output)
     live = any(stream.live for stream in streams.values())
     bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads, live=live)
     failure: BaseException | None = None
@@ -162,7 +157,7 @@ def run(
             parameters=decoder_parameters(bundle, decoder, sensitivity),
             enough_seen=enough_seen,
             duration=duration,
-            on_note=_note,
+            on_note=note,
             on_frame=progress.frame,
         )
         stack.enter_context(pipeline)
@@ -176,7 +171,7 @@ def run(
             live=live,
             emit=emit,
             as_json=as_json,
-            on_note=_note,
+            on_note=note,
             counters=counters,
         )
         # Where events are seen, they tell how far it is.
@@ -239,7 +234,7 @@ class _Progress:
     """
 )
 @click.argument("source", required=False)
-@click.option("--camera", type=click.IntRange(min=0), help="Short for the source camera:INDEX.")
+@source_options
 @click.option(
     "-o",
     "--output",
@@ -253,20 +248,34 @@ class _Progress:
     metavar="SECONDS",
     help="Stop after this much of the stream.",
 )
-@rotate_option
-@mirror_option
 def record(
-    source: str | None, camera: int | None, output: Path, duration: float | None, rotate: str, mirror: bool
+    source: str | None,
+    camera: int | None,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    silence: float,
+    output: Path,
+    duration: float | None,
+    rotate: str,
+    mirror: bool,
 ) -> None:
     """See the decorator: the help text shares a paragraph with run."""
-    from mmn_edge.runtime.sources.grammar import open_source
-    from mmn_edge.runtime.sources.images import Orientation
     from mmn_edge.skeleton import recording
     from mmn_edge.system.files import line_file
 
-    name = _source_name(source, camera)
-    stream = open_source(name, orientation=Orientation(int(rotate), mirror))
-    _keep_apart(name, output)
+    if source is not None and camera is not None:
+        raise UsageError("name one source: a recording, a video, -, synthetic, or --camera 0")
+    opened = open_sources(
+        () if source is None else (source,),
+        camera=camera,
+        size=size,
+        fps=fps,
+        silence=silence,
+        rotate=rotate,
+        mirror=mirror,
+    )
+    name, (text, stream) = next(iter(opened.items()))
+    keep_apart(text, output)
     failure: Exception | None = None
     somebody = False
     with stream, line_file(output) as file, terminal.following("recording, Ctrl-C to stop") as follow:
@@ -298,44 +307,6 @@ def record(
             f"nobody was seen in any frame of {name}: check that a person is in view, the light, and which way is up "
             "(--rotate turns the images)"
         )
-
-
-def _note(text: str) -> None:
-    """Say something while the stream runs; above the live table, which lends its standard error for that."""
-    print(f"note: {text}", file=sys.stderr, flush=True)
-
-
-def _source_names(sources: Sequence[str], camera: int | None) -> tuple[str, ...]:
-    names = (*sources, *(() if camera is None else (f"camera:{camera}",)))
-    if not names:
-        raise UsageError("name a source: a recording, a video, -, synthetic, or --camera 0")
-    if len(set(names)) < len(names):
-        raise UsageError("a source is named twice: name each once")
-    return names
-
-
-def _short(names: Sequence[str]) -> tuple[str, ...]:
-    """What the sources are called: a single one as it was named, others shorter where that tells them apart."""
-    short = tuple(recording_name(name) for name in names)
-    return tuple(names) if len(names) == 1 or len(set(short)) < len(names) else short
-
-
-def _source_name(source: str | None, camera: int | None) -> str:
-    if (source is None) == (camera is None):
-        raise UsageError("name one source: a recording, a video, -, synthetic, or --camera 0")
-    return source if source is not None else f"camera:{camera}"
-
-
-def _keep_apart(source: str, output: Path | None) -> None:
-    """Refuse to write over what is read, however the two are spelled."""
-    if output is None or not output.is_file():
-        return
-    try:
-        read = os.fstat(sys.stdin.fileno()) if source == "-" else Path(source).stat()
-    except (OSError, ValueError, AttributeError):  # no file, or a standard input that is none
-        return
-    if os.path.samestat(read, output.stat()):
-        raise UsageError(f"{output} is both source and output: name another file to write")
 
 
 def _limited(observations: Iterable[Observation], duration: float | None) -> Iterator[Observation]:

@@ -89,6 +89,10 @@ class MediaPipeHolistic:
         self._graph.close()
         self._notices.stop()
 
+    def reset(self) -> None:
+        """Look for the person anew, and do not smooth over the gap."""
+        self._graph.reset()
+
     def estimate(self, image: ImageArray, time: float) -> tuple[Person, ...]:
         """Find the person in the next image of the stream.
 

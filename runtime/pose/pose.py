@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from mmn_edge.runtime.sources.images import ImageArray, ImageSource
@@ -45,9 +46,15 @@ class PoseEstimator(Protocol):
             The persons with keypoints in pixels; none if nobody is seen.
         """
 
+    def reset(self) -> None:
+        """Forget the images before: the next one does not go on from them."""
+
 
 class PoseSource:
     """The skeletons that an estimator finds in the images of a source; follows ``Source``.
+
+    Where the images' source was lost and found again nobody knows who is who: persons get ids that were not given
+    before.
 
     Args:
         images: Where the images come from; entered and left together with this source.
@@ -106,9 +113,16 @@ class PoseSource:
 
     def __iter__(self) -> Iterator[Observation]:
         """Yield one observation per image, with the stages ``capture`` and ``pose`` in its latency."""
+        connection = first_id = next_id = 0
         for image in self._images:
+            if image.connection != connection:
+                connection, first_id = image.connection, next_id
+                self._estimator.reset()
             begin = time.perf_counter()
             persons = self._estimator.estimate(image.pixels, image.time)
+            if first_id:
+                persons = tuple(replace(person, id=person.id + first_id) for person in persons)
+            next_id = max((next_id, *(person.id + 1 for person in persons)))
             pose_ms = (time.perf_counter() - begin) * 1000
             yield Observation(
                 frame=Frame(image.time, self._estimator.layout, persons),

@@ -103,3 +103,29 @@ def test_everything_is_released_when_the_consumer_fails() -> None:
     with pytest.raises(ZeroDivisionError):
         fail(PoseSource(images, estimator))
     assert (images.left, estimator.left) == (1, 1)
+
+
+class Interrupted(Opened):
+    """Six images; the stream was lost before the third and the fifth."""
+
+    def __iter__(self) -> Iterator[Image]:
+        for index in range(6):
+            pixels = np.full((4, 6, 3), index + 1, np.uint8)
+            yield Image(index / 10, pixels, capture_ms=0.0, connection=index // 2)
+
+
+class Counting(Brightness):
+    def __init__(self) -> None:
+        super().__init__()
+        self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+def test_persons_are_others_after_the_stream_was_lost() -> None:
+    estimator = Counting()
+    with PoseSource(Interrupted(), estimator) as source:
+        ids = [observation.frame.persons[0].id for observation in source]
+    assert ids == [0, 0, 1, 1, 2, 2]
+    assert estimator.resets == 2
