@@ -44,7 +44,7 @@ def test_completion_of_a_command_imports_none() -> None:
     script = "import sys; from mmn_edge.cli import cli; cli.main(prog_name='mmn-edge')"
     command = [sys.executable, "-X", "importtime", "-c", script]
     process = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **words})
-    assert process.stdout.splitlines() == ["plain,recipes", "plain,record"]
+    assert process.stdout.splitlines() == ["plain,recipes", "plain,record", "plain,replay"]
     assert not [line for line in process.stderr.splitlines() if line.split()[-1] in HEAVY]
 
 

@@ -26,6 +26,7 @@ COMMANDS = [
     "quantize",
     "recipes",
     "record",
+    "replay",
     "run",
     "train",
     "verify",
