@@ -16,9 +16,9 @@ from mmn_edge.model.labels import Labels
 from mmn_edge.runtime.backends.backend import Backend
 from mmn_edge.runtime.sliding_window import Contents, PersonWindow
 from mmn_edge.runtime.sources.source import Observation
+from mmn_edge.runtime.tracking.tracker import Tracker
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.clock import MIN_INSTANTS, StreamClock
-from mmn_edge.skeleton.continuity import IdentityWatch
 from mmn_edge.skeleton.frame import FloatArray, Frame
 from mmn_edge.skeleton.inputs import ModelInputs
 from mmn_edge.skeleton.preprocess import features
@@ -133,6 +133,7 @@ class Recognizer:
         too_brief: Those of them who were there for fewer than :data:`mmn_edge.clock.MIN_INSTANTS` moments, which are
             too few for a prediction.
         jumps: How often a body jumped.
+        own_ids: Whether the sender's ids were found on other bodies, so that our own are given.
         clock_failed: Whether the time stamps were no clock for a while.
         not_enough_seen: Predictions without an answer because too little was seen.
         not_finite: Predictions without an answer because the model gave NaN or infinite numbers.
@@ -179,7 +180,8 @@ class Recognizer:
         self._instants = min(MIN_INSTANTS, manifest.window.frames)
         self._clock = StreamClock(manifest.window.seconds, self._instants)
         self.clock_failed = False
-        self._identities = IdentityWatch[int]()
+        self._tracker = Tracker()
+        self.own_ids = False
         self.brief = 0
         self.too_brief = 0
         self.jumps = 0
@@ -254,14 +256,22 @@ class Recognizer:
             self._missed(frame.time, ())
             return due
         seen = self._seen(frame)
-        jumped = self._identities.jumped(frame.time, seen)
-        if jumped:
-            due += self._ended([key for key in jumped if key in self._windows])
+        tracked = self._tracker.update(frame.time, seen, tracked=frame.tracked)
+        seen = tracked.persons
+        if tracked.distrusted is not None:
+            self.own_ids = True
+            self._note(
+                f"person {tracked.distrusted} jumped at {frame.time:.1f} s: ids must follow a person. From here on "
+                "they are given by place and movement"
+            )
+        if tracked.anew:
+            due += self._ended([key for key in tracked.anew if key in self._windows])
             if not self.jumps:
                 self._note(
-                    f"person {min(jumped)} jumped at {frame.time:.1f} s: ids must follow a person. A window begins anew"
+                    f"person {min(tracked.anew)} jumped at {frame.time:.1f} s: ids must follow a person. A window "
+                    "begins anew"
                 )
-            self.jumps += len(jumped)
+            self.jumps += len(tracked.anew)
         self._missed(frame.time, seen)
         for key, keypoints in seen.items():
             window = self._windows.get(key)

@@ -44,6 +44,8 @@ def summary(counters: Counters, recognizers: Sequence[Recognizer], window: Windo
         lines.append(f"the model gave no finite number: {count} predictions")
     if count := total("jumps"):
         lines.append(f"bodies that jumped, so that a window began anew: {count}")
+    if total("own_ids"):
+        lines.append("ids did not follow the persons, and were given by place and movement")
     if not counters.predictions:
         reason = "nobody was seen for long enough" if any(source.somebody for source in sources) else "nobody was seen"
         if total("clock_failed"):

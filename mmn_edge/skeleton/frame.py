@@ -38,9 +38,11 @@ class Frame:
         runs: In the recording of a live run, the calls of the model after this frame and before the next: each the ids
             of the persons whose windows were run together. Windows that were due and are in none were skipped. None
             where nothing is said, and every window that is due is run.
+        tracked: Whether whoever sent it follows persons: otherwise their ids are no more than an order.
     """
 
     time: float
     layout: str
     persons: tuple[Person, ...]
     runs: tuple[tuple[int, ...], ...] | None = None
+    tracked: bool = True

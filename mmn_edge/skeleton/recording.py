@@ -16,9 +16,11 @@ import json
 import math
 import reprlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TextIO
 
 import numpy as np
+import numpy.typing as npt
 
 from mmn_edge.errors import DataError, LayoutError, TruncatedError
 from mmn_edge.skeleton import axes, layouts
@@ -59,13 +61,14 @@ MAX_COORDINATE = 1e30
 def format_frame(frame: Frame) -> str:
     """One line of a recording, without the line break."""
     persons = [
-        f'{{"id": {person.id}, "keypoints": [{_points(person.keypoints)}], '
-        f'"scores": [{", ".join(_number(score) for score in person.scores)}]}}'
+        f'{{"id": {person.id}, "keypoints": {_points(person.keypoints)}, '
+        f'"scores": {json.dumps(_shortest(person.scores).tolist())}}}'
         for person in frame.persons
     ]
     runs = "" if frame.runs is None else f', "runs": {json.dumps(frame.runs)}'
+    tracked = "" if frame.tracked else ', "tracked": false'
     return (
-        f'{{"time": {float(frame.time)!r}, "layout": {json.dumps(frame.layout)}, '
+        f'{{"time": {float(frame.time)!r}, "layout": {json.dumps(frame.layout)}{tracked}, '
         f'"persons": [{", ".join(persons)}]{runs}}}'
     )
 
@@ -144,10 +147,17 @@ def parse_values(values: object, *, where: str) -> Frame:
     scale = ScoreScale.declared(values["score_scale"], where) if "score_scale" in values else None
     along = axes.declared(values["axes"], where) if "axes" in values else None
     persons = tuple(_parse_person(person, layout, scale, along, where) for person in values["persons"])
+    tracked = values.get("tracked", True)
+    if not isinstance(tracked, bool):
+        raise DataError(f'{where}: "tracked" must be true or false, not {_short(tracked)}')
+    if len(persons) > 1 and not any("id" in person for person in values["persons"]):
+        persons = tuple(replace(person, id=number) for number, person in enumerate(persons))
+        tracked = False
     ids = [person.id for person in persons]
     if len(set(ids)) != len(ids):
         raise DataError(f"{where}: two persons have the same id ({ids})")
-    return Frame(float(time), name, persons, _parse_runs(values["runs"], where) if "runs" in values else None)
+    runs = _parse_runs(values["runs"], where) if "runs" in values else None
+    return Frame(float(time), name, persons, runs, tracked)
 
 
 def _parse_runs(values: Any, where: str) -> tuple[tuple[int, ...], ...]:
@@ -242,14 +252,25 @@ def _short(value: object) -> str:
 
 
 def _points(keypoints: FloatArray) -> str:
-    return ", ".join(
-        f"[{', '.join(_number(c) for c in point)}]" if np.isfinite(point).all() else "null" for point in keypoints
-    )
+    seen = np.isfinite(keypoints).all(axis=-1).tolist()
+    rows = _shortest(keypoints).tolist()
+    return json.dumps([row if there else None for row, there in zip(rows, seen, strict=True)])
 
 
-def _number(value: np.float32) -> str:
-    """The shortest text that parses to the same float32."""
-    return str(value)
+def _shortest(values: FloatArray) -> npt.NDArray[np.float64]:
+    """The decimal numbers of the fewest digits, 6 to 9, that parse to these float32; as Python writes them."""
+    exact = values.astype(np.float64)
+    size = np.abs(exact)
+    usual = (size > 1e-20) & (size < 1e20)
+    places = np.floor(np.log10(size, out=np.zeros_like(size), where=usual))
+    found = exact.copy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for digits in (9, 8, 7, 6):
+            power = digits - 1 - places
+            scale = 10.0 ** np.abs(power)
+            rounded = np.where(power >= 0, np.rint(exact * scale) / scale, np.rint(exact / scale) * scale)
+            np.copyto(found, rounded, where=usual & (rounded.astype(np.float32) == values))
+    return found
 
 
 def write_frames(file: TextIO, frames: Iterable[Frame]) -> int:

@@ -1,4 +1,4 @@
-"""Ids that do not follow a person: a window begins anew at every exchange, and one note says so."""
+"""Ids that do not follow a person: bodies are followed by place and movement, and one note says so."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-
-EXCHANGE = 15.0
-"""Seconds at which the two of ``switch_once`` change ids."""
 
 
 @pytest.fixture
@@ -32,28 +29,25 @@ def test_nobody_jumps_where_ids_are_right(told: Callable[[str], tuple[dict[tuple
     assert "jumped" not in said
 
 
-def test_each_body_keeps_its_labels_after_one_exchange(
+def test_each_body_keeps_its_id_and_labels_after_an_exchange(
     told: Callable[[str], tuple[dict[tuple[int, float], str], str]],
 ) -> None:
     right, _ = told("right")
     switched, said = told("switch_once")
     assert said.count("note:") == 1
     assert "person 0 jumped at 15.0 s: ids must follow a person" in said
-    assert not [time for _, time in switched if EXCHANGE <= time < EXCHANGE + 1.95]
-    agree = [
-        right[1 - person if time >= EXCHANGE else person, time] == label
-        for (person, time), label in switched.items()
-        if (person, time) in right
-    ]
-    assert len(agree) > 200
-    assert all(agree)
+    assert "ids did not follow the persons" in said
+    assert switched == right
 
 
-@pytest.mark.parametrize(("name", "most"), [("order_by_confidence", 20), ("every_2_s", 30)])
-def test_ids_that_change_all_the_time_are_not_believed(
-    name: str, most: int, told: Callable[[str], tuple[dict[tuple[int, float], str], str]]
+@pytest.mark.parametrize("name", ["order_by_confidence", "every_2_s"])
+def test_bodies_are_followed_where_ids_change_all_the_time(
+    name: str, told: Callable[[str], tuple[dict[tuple[int, float], str], str]]
 ) -> None:
+    right, _ = told("right")
     labels, said = told(name)
-    assert len(labels) <= most  # one for each stretch in which an id stayed with a person for a while
     assert said.count("note:") == 1
     assert "person 0 jumped" in said
+    same = [labels.get(key) == label for key, label in right.items()]
+    exchanged = [labels.get((1 - person, time)) == label for (person, time), label in right.items()]
+    assert max(sum(same), sum(exchanged)) >= len(right) - 4  # which of them is 0 is as good as told
