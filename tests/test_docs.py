@@ -23,6 +23,8 @@ from typing import NamedTuple
 import click
 import pytest
 
+from mmn_edge import errors
+from mmn_edge.__main__ import INTERRUPTED
 from mmn_edge.cli import cli
 from mmn_edge.skeleton import layouts
 
@@ -101,7 +103,7 @@ def check_line(arguments: list[str], *, whole: bool) -> None:
 
 def test_the_site_builds_strictly(tmp_path: Path) -> None:
     """Every link leads somewhere, every anchor is there, every page can be reached."""
-    pytest.importorskip("mkdocs_click")
+    pytest.importorskip("mkdocstrings")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     process = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
@@ -223,3 +225,9 @@ def test_every_layout_is_listed() -> None:
     for name in layouts.names():
         layout = layouts.get(name)
         assert f"| `{name}` | {layout.num_joints} | {layout.channels}-D | {', '.join(layout.axes)} |" in page
+
+
+def test_every_exit_code_is_explained() -> None:
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    codes = {getattr(errors, name).exit_code for name in errors.__all__} | {0, INTERRUPTED}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, flags=re.M)} == codes
