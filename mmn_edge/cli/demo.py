@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,16 +70,16 @@ def demo(seconds: float, seed: int, speed: float, output: Path) -> None:
     with resources.as_file(resources.files("mmn_edge") / "data" / "scenes.pt") as path:
         _call("convert", str(path), "-o", str(bundle))
 
-    click.secho(f"\n2. a person in a scene: {seconds:g} s of skeletons, {speed:g} x real time", bold=True)
+    click.secho(f"\n2. a person in a scene: {seconds:g} s of skeletons, shown at {speed:g} x real time", bold=True)
     scene = scenes.scene(seconds, seed)
     with atomic_file(stream) as partial, partial.open("w", encoding="utf-8") as file:
         recording.write_frames(file, scene.frames())
-    command = [*_COMMAND, "run", "--model", str(bundle), str(stream), "--speed", str(speed), "--json"]
+    command = [*_COMMAND, "run", "--model", str(bundle), str(stream), "--json"]
     events = output / "events.csv"
     with subprocess.Popen(
         [*command, "-o", str(events)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        for line in _follow(process, output / "events.jsonl"):
+        for line in _follow(process, output / "events.jsonl", speed):
             click.echo(line)
         summary = process.stderr.read() if process.stderr else ""
     if process.returncode:
@@ -115,12 +116,17 @@ def _call(*arguments: str) -> None:
         raise click.exceptions.Exit(code)
 
 
-def _follow(process: subprocess.Popen[str], log: Path) -> Iterator[str]:
-    """Keep the events that are printed in a file, and yield a line for each that begins or ends."""
+def _follow(process: subprocess.Popen[str], log: Path, speed: float) -> Iterator[str]:
+    """Keep the events that are printed in a file, and yield a line for each that begins or ends, when its time comes.
+
+    The pace is only shown: a stream that is played in real time skips windows where the machine is too slow for it.
+    """
+    began = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
         for line in process.stdout or ():
             file.write(line)
             event = json.loads(line)
+            time.sleep(max(began + event["time"] / speed - time.monotonic(), 0.0))
             if event["kind"] == "start":
                 yield click.style(f"  {event['time']:6.2f} s  {event['label']} ...", bold=True)
             elif event["kind"] == "end":
