@@ -231,3 +231,15 @@ def test_every_exit_code_is_explained() -> None:
     page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
     codes = {getattr(errors, name).exit_code for name in errors.__all__} | {0, INTERRUPTED}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, flags=re.M)} == codes
+
+
+def test_every_extra_is_in_the_readme() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    extras = set(
+        re.findall(
+            r"^([\w-]+) = \[", text[text.index("optional-dependencies") : text.index("[project.scripts]")], flags=re.M
+        )
+    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {name for name in extras - {"dev"} if f"`{name}`" not in readme and f"[{name}]" not in readme} == set()
+    assert len(readme.splitlines()) < 100
