@@ -188,8 +188,8 @@ def run(
             failure = error  # raised below, after the summary of what was predicted until now
     recognizers = list(pipeline.recognizers.values())
     click.echo(summary(counters, recognizers, bundle.manifest.window), err=True)
-    for stream in streams.values() if failure is None else ():
-        if stream.note is not None:
+    for stream in streams.values() if failure is None or isinstance(failure, KeyboardInterrupt) else ():
+        if stream.note is not None:  # Ctrl-C is how a live stream ends
             click.echo(f"note: {stream.note}", err=True)
     if failure is not None:
         raise failure

@@ -74,3 +74,14 @@ def test_a_layout_that_cannot_reach_the_bound() -> None:
     assert not inputs("ma52").is_mapped
     inputs("ma52").check_reach(1.0)
     inputs(None, None).check_reach(1.0)
+
+
+def test_a_sensor_in_space_feeds_a_model_of_images_as_an_image_would() -> None:
+    """The same person as the Kinect v2 sees it in space, and as places in an image."""
+    image = np.array(layouts.get("kinect-v2").pose, dtype=np.float32) * 4 - 2
+    space = np.concatenate([-image, np.full_like(image[:, :1], 2.5)], axis=1)
+    scores = np.ones(25, np.float32)
+    seen, _ = inputs("kinect-v2").seen(space[None], scores[None], "x")
+    expected, _ = inputs("kinect-v2").seen(image[None], scores[None], "x")
+    np.testing.assert_array_equal(seen, expected)
+    assert seen.shape == (1, 44, 2)

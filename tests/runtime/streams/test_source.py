@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -368,3 +370,36 @@ def test_stop_ends_the_iteration_from_another_thread() -> None:
         threading.Timer(0.1, source.stop).start()
         assert list(source) == []
     source.stop()  # once more does no harm
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 and its key, in one file."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    path = tmp_path / "server.pem"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run([*command.split(), "-keyout", path, "-out", f"{path}.crt"], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+def test_encrypted_both_ways(listening: Listening, certificate: Path) -> None:
+    running = listening(f"wss://:0,certificate={certificate}")
+    uri = f"wss://127.0.0.1:{running.source.port}"
+    with connect(uri, ssl=ssl.create_default_context(cafile=certificate)) as connection:
+        connection.send(line(1.0).decode())
+        running.until(lambda: running.times == [1.0])
+
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(certificate)
+    with serve(lambda peer: (peer.send(line(2.0).decode()), peer.recv()), "127.0.0.1", 0, ssl=server_side) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"wss+connect://127.0.0.1:{server.socket.getsockname()[1]}"
+        with StreamSource(Endpoint.parse(f"{address},authority={certificate}")) as source:
+            assert next(iter(source)).frame.time == 2.0
+        with pytest.raises(SourceError, match="cannot reach"):
+            StreamSource(Endpoint.parse(address)).__enter__()  # whom the system does not trust
+        server.shutdown()
