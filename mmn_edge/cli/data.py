@@ -17,6 +17,7 @@ from mmn_edge.datasets import splits
 from mmn_edge.datasets.hub import DATA_FILES
 from mmn_edge.errors import DataError, UsageError
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.missing import ScoreScale
 
 if TYPE_CHECKING:
     from mmn_edge.datasets.check import Report
@@ -144,6 +145,13 @@ def check(
     type=click.Path(exists=True, path_type=Path),
     help="Number the classes as in this data set, or text file with one name a line.",
 )
+@click.option(
+    "--score-scale",
+    type=float,
+    metavar="NUMBER",
+    help="The score that means 1, where the inputs do not say so: 100 for per cent; 1 for an estimator whose scores "
+    "exceed 1 by right.",
+)
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def import_(
     inputs: tuple[Path, ...],
@@ -156,14 +164,15 @@ def import_(
     folds: int | None,
     seed: int,
     classes: Path | None,
+    score_scale: float | None,
     force: bool,
 ) -> None:
     """Make a data set in one layout out of INPUTS, the output of pose estimators.
 
-    INPUTS are folders with one subfolder a class, or with labels.csv, of recordings (.jsonl), AlphaPose results (.json)
-    or OpenPose frames (a folder a clip); .npz files of MediaPipe Holistic landmarks; or data sets. Joints are mapped as
-    'mmn-edge layouts map' shows. Joints that were not seen stay so: score 0. The clips are in the splits that the
-    inputs name, or in one that is called all, and in train and val.
+    INPUTS are folders with one subfolder a class, or with labels.csv, of recordings (.jsonl, .jsonl.gz), AlphaPose
+    results (.json) or OpenPose frames (a folder a clip); .npz files of MediaPipe Holistic landmarks; or data sets.
+    Joints are mapped as 'mmn-edge layouts map' shows. Joints that were not seen stay so: score 0. The clips are in
+    the splits that the inputs name, or in one that is called all, and in train and val.
 
     \b
     Examples:
@@ -171,6 +180,7 @@ def import_(
       mmn-edge data import isl18_holistic.npz -o isl18.pkl --to ma52
       mmn-edge data import recordings -o mine.pkl --to ma52 --split-by person --folds 5
       mmn-edge data import openpose_clips -o clips.pkl --to imigue --split train=0.7,val=0.15,test=0.15
+      mmn-edge data import alphapose -o clips.pkl --to ma52 --score-scale 100
       mmn-edge data import halpe.pkl --from halpe136 -o clips.pkl --to ma52 --classes isl18.pkl
     """
     from mmn_edge.datasets import importing
@@ -184,7 +194,9 @@ def import_(
     shares = splits.parse(plan) if plan else None
     for name in (target, *([source] if source else [])):
         layouts.get(name)
-    found = importing.open_inputs(inputs, size=_size(image_size), class_names=_classes(classes))
+    found = importing.open_inputs(
+        inputs, size=_size(image_size), class_names=_classes(classes), scale=_scale(score_scale)
+    )
     with _progress("importing clips") as progress:
         imported = importing.convert(found, target, source=source, progress=progress)
     drawn = importing.splits_of(imported, shares, seed=seed, by=split_by, folds=folds)
@@ -315,6 +327,15 @@ def _size(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--image-size takes width and height in pixels, such as 640x480, not {text!r}")
     return int(match[1]), int(match[2])
+
+
+def _scale(full: float | None) -> ScoreScale | None:
+    if full is None:
+        return None
+    try:
+        return ScoreScale.declared(full, "--score-scale")
+    except DataError as error:
+        raise UsageError(str(error)) from None
 
 
 def _classes(path: Path | None) -> tuple[str, ...] | None:

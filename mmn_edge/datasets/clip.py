@@ -305,7 +305,7 @@ def _check_somebody(where: str, points: FloatArray) -> None:
 def _numbers(where: str, key: str, shape: str, values: Any) -> npt.NDArray[np.float32]:
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "iuf":
+        if array.dtype.kind not in ("biuf" if key == "keypoint_score" else "iuf"):
             raise TypeError(f"{array.dtype} is no number")
         with np.errstate(over="ignore"):  # becomes infinite, which is refused
             return array.astype(np.float32)

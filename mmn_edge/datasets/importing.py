@@ -25,6 +25,7 @@ from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.frame import FloatArray
 from mmn_edge.skeleton.inputs import ModelInputs
+from mmn_edge.skeleton.missing import ScoreScale
 from mmn_edge.system.files import atomic_file
 
 __all__ = ["ImportedSet", "Inputs", "convert", "open_inputs", "splits_of", "write"]
@@ -86,7 +87,11 @@ class ImportedSet:
 
 
 def open_inputs(
-    paths: Sequence[Path], *, size: tuple[int, int] = DEFAULT_SIZE, class_names: tuple[str, ...] | None = None
+    paths: Sequence[Path],
+    *,
+    size: tuple[int, int] = DEFAULT_SIZE,
+    class_names: tuple[str, ...] | None = None,
+    scale: ScoreScale | None = None,
 ) -> Inputs:
     """Find the clips of some inputs and number their classes.
 
@@ -99,11 +104,12 @@ def open_inputs(
             :func:`mmn_edge.datasets.reading.read_clips` reads.
         size: Width and height of the images that fractions refer to.
         class_names: The classes and their numbers; every clip must be of one of them.
+        scale: What the scores mean, where the inputs do not say so; of landmarks it is known.
 
     Raises:
         DataError: An input is none of these, is broken, or has a class that is not among ``class_names``.
     """
-    opened = [_open(path, size) for path in paths]
+    opened = [_open(path, size, scale) for path in paths]
     items = [item for inputs in opened for item in inputs.items]
     if class_names is None:
         named = [inputs.class_names for inputs in opened]
@@ -126,7 +132,7 @@ def open_inputs(
     return Inputs(tuple(items), class_names, tuple(note for inputs in opened for note in inputs.notes))
 
 
-def _open(path: Path, size: tuple[int, int]) -> Inputs:
+def _open(path: Path, size: tuple[int, int], scale: ScoreScale | None) -> Inputs:
     if path.suffix == ".npz":
         arrays = load_arrays(path)
         if not holistic.is_holistic(arrays):
@@ -144,13 +150,13 @@ def _open(path: Path, size: tuple[int, int]) -> Inputs:
         ]
         return Inputs(tuple(items), known)
     if path.is_dir() and (path / LABELS).is_file():
-        return _open_labelled(path)
+        return _open_labelled(path, scale)
     if path.is_dir() and not reading.splits(path):
-        return _open_subfolders(path)
-    return _open_data_set(path)
+        return _open_subfolders(path, scale)
+    return _open_data_set(path, scale)
 
 
-def _open_labelled(path: Path) -> Inputs:
+def _open_labelled(path: Path, scale: ScoreScale | None) -> Inputs:
     rows = read_labels(path / LABELS)
     known = folder_classes(path, rows)
     items, lacking = [], []
@@ -164,7 +170,7 @@ def _open_labelled(path: Path) -> Inputs:
                 f"{path.name}/{row.file}",
                 _label(row.label, known, where),
                 (row.split,) if row.split else (),
-                partial(read_pose_file, path / row.file),
+                partial(read_pose_file, path / row.file, scale),
                 groups=row.groups,
             )
         )
@@ -185,7 +191,7 @@ def _label(label: Any, known: tuple[str, ...] | None, where: str) -> str | int:
     return known[index]
 
 
-def _open_subfolders(path: Path) -> Inputs:
+def _open_subfolders(path: Path, scale: ScoreScale | None) -> Inputs:
     """``path/CLASS/CLIP``: a clip is a file, or a folder of OpenPose's frames."""
     items, skipped = [], []
     classes = sorted(folder.name for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
@@ -193,7 +199,9 @@ def _open_subfolders(path: Path) -> Inputs:
         found = [file for file in sorted((path / name).iterdir()) if not file.name.startswith(".")]
         files = [file for file in found if is_pose_file(file)]
         skipped += [f"{path.name}/{name}/{file.name}" for file in found if file not in files]
-        items += [_Item(f"{path.name}/{name}/{file.name}", name, (), partial(read_pose_file, file)) for file in files]
+        items += [
+            _Item(f"{path.name}/{name}/{file.name}", name, (), partial(read_pose_file, file, scale)) for file in files
+        ]
     if not items:
         raise DataError(
             f"{path} holds no clips: it needs a {LABELS}, or one subfolder a class with .jsonl, .json or .npz files "
@@ -206,8 +214,8 @@ def _open_subfolders(path: Path) -> Inputs:
     return Inputs(tuple(items), tuple(classes), tuple(notes))
 
 
-def _open_data_set(path: Path) -> Inputs:
-    source = reading.open_source(path)
+def _open_data_set(path: Path, scale: ScoreScale | None) -> Inputs:
+    source = reading.open_source(path, scale=scale)
     items, broken = [], []
     for entry in source.entries:
         try:

@@ -16,6 +16,7 @@ from mmn_edge.datasets.findings import Finding, grouped
 from mmn_edge.datasets.formats import annotation_files, folder
 from mmn_edge.datasets.values import placeholder_labels
 from mmn_edge.errors import DataError, LayoutError
+from mmn_edge.skeleton.missing import ScoreScale
 
 __all__ = ["Clip", "ClipEntry", "ClipSet", "ClipSource", "open_source", "read_clips", "splits"]
 
@@ -44,20 +45,21 @@ class ClipSet:
         return len(self.class_names) if self.class_names else 1 + max(clip.label for clip in self.clips)
 
 
-def open_source(path: Path, split: str | None = None) -> ClipSource:
+def open_source(path: Path, split: str | None = None, *, scale: ScoreScale | None = None) -> ClipSource:
     """Open a data set: read its lists, not its clips.
 
     Args:
         path: An annotation pickle; a folder with ``labels.csv``; or a folder of the authors'
             ``{train,val,test}_{data,label}.pkl``.
         split: The only split that is of interest, where only one is.
+        scale: What the scores mean, where the data set does not say so.
 
     Raises:
         DataError: It is none of these, or its lists are broken.
     """
     if _holds_pairs(path):
         return annotation_files.open_pairs(path, split)
-    return folder.open_folder(path) if path.is_dir() else annotation_files.open_pickle(path)
+    return folder.open_folder(path, scale) if path.is_dir() else annotation_files.open_pickle(path, scale)
 
 
 def splits(path: Path) -> tuple[str, ...]:

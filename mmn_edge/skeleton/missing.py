@@ -7,10 +7,12 @@ estimators write for a joint that they did not find: exactly the origin, or -1 -
 from __future__ import annotations
 
 import math
+import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ __all__ = [
     "HEATMAP",
     "MIN_SCORE",
     "ScoreScale",
+    "check_score_names",
     "fill_missing",
     "hide_unseen",
     "seen_joints",
@@ -76,6 +79,33 @@ class ScoreScale:
         return cls(float(full), math.inf)
 
 
+_SCORES = re.compile(r"((key)?points?|joints?|kpts?|pose)?_?(scores?|conf(idences?)?|visib(le|ility))")
+
+
+def check_score_names(values: Mapping[Any, Any], read: str, where: str) -> None:
+    """Refuse scores of joints that stand under another name than the one that is read: joints all count as seen then.
+
+    A single number is no joint's score: detectors give one a person.
+
+    Args:
+        values: What a file says, by name.
+        read: The name that scores are read from.
+        where: Begins the error's message.
+
+    Raises:
+        DataError: There are such, and none under that name.
+    """
+    if read in values:
+        return
+    for name, value in values.items():
+        if isinstance(name, str) and _SCORES.fullmatch(name.lower()) and np.ndim(value):
+            raise DataError(f'{where} has {_short(name)}, and scores of joints are read from "{read}": rename it')
+
+
+def _short(name: str) -> str:
+    return f'"{name[:40]}"'
+
+
 CONFIDENCE = ScoreScale()
 HEATMAP = ScoreScale(1.0, 1.5)
 """Of peaks of heatmaps, as OpenPose and AlphaPose give them: they overshoot a little."""
@@ -98,7 +128,8 @@ def unit_scores(scores: npt.ArrayLike, where: str, scale: ScoreScale | None = No
     if top > scale.most * (1 + SLACK) or top == math.inf:
         raise DataError(
             f"{where} has scores up to {top:g}, and a score is a confidence from 0 to {scale.most:g}: divide per cent "
-            'by 100; for an estimator whose scores exceed 1 by right, name the score that means 1 as "score_scale"'
+            'by 100; for an estimator whose scores exceed 1 by right, name the score that means 1 as "score_scale" '
+            "(--score-scale of mmn-edge data import)"
         )
     unit: FloatArray = np.nan_to_num(values / np.float32(scale.full), nan=0.0).clip(0, 1)
     return unit

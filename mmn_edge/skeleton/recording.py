@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mmn_edge.errors import DataError, LayoutError, TruncatedError
 from mmn_edge.skeleton import axes, layouts
 from mmn_edge.skeleton.frame import FloatArray, Frame, Person
-from mmn_edge.skeleton.missing import ScoreScale, split_confidence, unit_scores
+from mmn_edge.skeleton.missing import ScoreScale, check_score_names, split_confidence, unit_scores
 
 __all__ = [
     "MAX_LINE",
@@ -200,6 +200,7 @@ def _parse_person(
             f"{where}: person {identity}, joint {broken[0]} ({layout.joints[broken[0]]}) is NaN or infinite: "
             "write null for a joint that was not seen"
         )
+    check_score_names(values, "scores", f"{where}: person {identity}")
     scores = _parse_scores(values.get("scores"), seen, scale, where)
     if channels > layout.channels:
         keypoints, scores = split_confidence(keypoints, scores, f"{where}: person {identity}")

@@ -148,3 +148,13 @@ def test_a_narrow_terminal_shows_every_class_whole(tmp_path: Path, monkeypatch: 
     for name in names:
         assert name in output
     assert "train 4 · clips 4" in output
+
+
+def test_import_is_told_what_scores_mean(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = data_set(tmp_path / "set.pkl", keypoint_score=np.full((1, 5, 136), 88.0))
+    wanted = ("import", path, "-o", tmp_path / "new.pkl", "--from", "halpe136", "--to", "ma52")
+    assert run(*wanted) == 3
+    assert "--score-scale" in capsys.readouterr().err
+    assert run(*wanted, "--score-scale", "100") == 0
+    assert read_clips(tmp_path / "new.pkl").clips[0].scores.max() == np.float32(0.88)  # type: ignore[union-attr]
+    assert run(*wanted, "--score-scale", "0", "--force") == 2

@@ -316,3 +316,13 @@ def test_a_last_line_that_breaks_off_is_an_early_end() -> None:
     assert not isinstance(caught.value, TruncatedError)
     with pytest.raises(DataError, match="line 2 is not JSON"):
         list(read_frames(io.StringIO(whole + whole[:40] + "\n" + whole), origin="r"))
+
+
+def test_scores_under_another_name_are_not_passed_over() -> None:
+    values = person(confidences=[0.1] * JOINTS)
+    del values["scores"]
+    with pytest.raises(DataError, match='person 0 has "confidences", and scores of joints are read from "scores"'):
+        parse_frame(line(values), where="line 1")
+    values = person(score=0.9)  # of the person
+    del values["scores"]
+    assert (parse_frame(line(values), where="line 1").persons[0].scores == 1).all()

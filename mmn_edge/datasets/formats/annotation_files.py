@@ -5,6 +5,7 @@ Formats: https://github.com/kennymckormick/pyskl (data/README) and ``docs/refere
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, are_withheld, ma
 from mmn_edge.datasets.formats.pickles import load_pickle
 from mmn_edge.datasets.splits import GROUPS
 from mmn_edge.errors import DataError
-from mmn_edge.skeleton.missing import ScoreScale
+from mmn_edge.skeleton.missing import ScoreScale, check_score_names
 
 __all__ = ["PAIRS", "open_pairs", "open_pickle", "pairs", "total_frames"]
 
@@ -101,16 +102,21 @@ def _pair(path: Path, split: str) -> tuple[dict[str, dict[str, Any]], list[tuple
 
 
 def _read_pair(path: Path, name: str, entry: dict[str, Any], label: Any) -> Clip:
-    return make_clip(f"{path}: clip {name}", name, label, entry.get("keypoint"), frames=total_frames(entry))
+    where = f"{path}: clip {name}"
+    return make_clip(where, name, label, entry.get("keypoint"), frames=total_frames(entry, where))
 
 
-def open_pickle(path: Path) -> ClipSource:
+def open_pickle(path: Path, scale: ScoreScale | None = None) -> ClipSource:
     """Open an annotation pickle.
 
     It is ``{"annotations": [{"frame_dir", "label", "keypoint" (M, T, V, C), optional "keypoint_score" (M, T, V)}],
     optional "split": {name: [frame_dir]}, "class_names", "layout", "score_scale"}``, or the bare list of annotations,
     as older files of PYSKL have it. A label is an index or a name; where no classes are named and labels are text, the
     names in sorted order are the classes.
+
+    Args:
+        path: The pickle.
+        scale: What its scores mean, where it does not say so.
 
     Raises:
         DataError: The file is missing, refused or broken as a whole.
@@ -126,7 +132,8 @@ def open_pickle(path: Path) -> ClipSource:
     layout = content.get("layout")
     if layout is not None and not isinstance(layout, str):
         raise DataError(f'{path}: "layout" must name a skeleton layout, not {layout!r}')
-    scale = ScoreScale.declared(content["score_scale"], str(path)) if "score_scale" in content else None
+    if "score_scale" in content:
+        scale = ScoreScale.declared(content["score_scale"], str(path))
     listed = _splits(path, content.get("split"))
     withheld = _withheld(listed, found)
     member: dict[str, list[str]] = {}
@@ -167,15 +174,17 @@ def _read_annotation(
     layout: str | None,
     scale: ScoreScale | None,
 ) -> Clip:
+    where = f"{path}: clip {name}"
+    check_score_names(entry, "keypoint_score", where)
     return make_clip(
-        f"{path}: clip {name}",
+        where,
         name,
         entry.get("label"),
         entry.get("keypoint"),
         entry.get("keypoint_score"),
         class_names=classes,
         layout=layout,
-        frames=total_frames(entry),
+        frames=total_frames(entry, where),
         scale=scale,
         times=entry.get("time"),
     )
@@ -194,10 +203,20 @@ def _extent(entry: dict[str, Any]) -> tuple[int | None, tuple[int, ...] | None, 
     return frames, keypoint.shape, bool(beyond.size) and beyond.dtype.kind in "iuf" and not beyond.any()
 
 
-def total_frames(entry: dict[str, Any]) -> int | None:
-    """How many frames an annotation says that its clip has; those beyond are padding, as in PYSKL and MMAction2."""
+def total_frames(entry: dict[str, Any], where: str | None = None) -> int | None:
+    """How many frames an annotation says that its clip has; those beyond are padding, as in PYSKL and MMAction2.
+
+    Raises:
+        DataError: It says something that is no whole number, and ``where`` says how to name the place; else None.
+    """
     frames = entry.get("total_frames")
-    return int(frames) if isinstance(frames, int | np.integer) and not isinstance(frames, bool) else None
+    if isinstance(frames, str) and frames.strip().isdecimal():
+        return int(frames)
+    if isinstance(frames, int | float | np.number) and not isinstance(frames, bool) and float(frames).is_integer():
+        return int(frames)
+    if frames is not None and where is not None:
+        raise DataError(f'{where} has "total_frames" {reprlib.repr(frames)}: it must be a whole number')
+    return None
 
 
 def _splits(path: Path, values: Any) -> dict[str, tuple[str, ...]]:

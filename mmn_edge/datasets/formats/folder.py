@@ -23,6 +23,7 @@ from mmn_edge.datasets.clip import Clip, ClipEntry, ClipSource, make_clip
 from mmn_edge.datasets.formats.pose_files import read_pose_file
 from mmn_edge.datasets.splits import GROUPS
 from mmn_edge.errors import DataError
+from mmn_edge.skeleton.missing import ScoreScale
 
 __all__ = ["CLASSES", "LABELS", "Row", "open_folder", "read_classes", "read_labels"]
 
@@ -109,8 +110,12 @@ def class_names(path: Path, rows: tuple[Row, ...]) -> tuple[str, ...] | None:
     return None if all(label.isdecimal() for label in labels) else tuple(sorted(labels))
 
 
-def open_folder(path: Path) -> ClipSource:
+def open_folder(path: Path, scale: ScoreScale | None = None) -> ClipSource:
     """Open a folder with a ``labels.csv``; its clips are read later, one by one.
+
+    Args:
+        path: The folder.
+        scale: What the scores mean in files that do not say so.
 
     Raises:
         DataError: ``labels.csv`` or ``classes.txt`` is broken as a whole.
@@ -123,19 +128,18 @@ def open_folder(path: Path) -> ClipSource:
         name = row.file or f"{LABELS}, line {row.line}"
         if row.split is not None:
             splits.setdefault(row.split, []).append(name)
-        entries.append(
-            ClipEntry(name, (row.split,) if row.split else (), partial(_read, path, row, classes), groups=row.groups)
-        )
+        read = partial(_read, path, row, classes, scale)
+        entries.append(ClipEntry(name, (row.split,) if row.split else (), read, groups=row.groups))
     listed = {split: tuple(names) for split, names in splits.items()}
     return ClipSource(path, f"folder with {LABELS}", tuple(entries), listed, classes)
 
 
-def _read(path: Path, row: Row, classes: tuple[str, ...] | None) -> Clip:
+def _read(path: Path, row: Row, classes: tuple[str, ...] | None, scale: ScoreScale | None) -> Clip:
     where = f"{path / LABELS}, line {row.line}"
     if not row.file or not row.label:
         raise DataError(f"{where} lacks its {'label' if row.file else 'file'}")
     try:
-        sequence = read_pose_file(path / row.file)
+        sequence = read_pose_file(path / row.file, scale)
     except DataError as error:
         raise type(error)(f"{where}: {error}") from None
     return make_clip(

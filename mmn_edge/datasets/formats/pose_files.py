@@ -6,10 +6,12 @@ docs/output.md (https://github.com/MVIG-SJTU/AlphaPose). ``docs/reference/data-f
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.continuity import Sighting, follow, longest_seen
 from mmn_edge.skeleton.frame import FloatArray
-from mmn_edge.skeleton.missing import HEATMAP, ScoreScale, hide_unseen, split_confidence, unit_scores
+from mmn_edge.skeleton.missing import HEATMAP, ScoreScale, check_score_names, hide_unseen, split_confidence, unit_scores
 from mmn_edge.skeleton.recording import as_float32, read_frames
 
 __all__ = ["OPENPOSE_FRAMES", "PoseSequence", "is_pose_file", "observed", "read_pose_file"]
@@ -68,16 +70,17 @@ def is_pose_file(path: Path) -> bool:
     """Whether :func:`read_pose_file` has a reader for it, by its name."""
     if path.is_dir():
         return next(path.glob(OPENPOSE_FRAMES), None) is not None
-    return path.suffix in (".npz", ".jsonl", ".json") and path.is_file()
+    return _suffix(path) in (".npz", ".jsonl", ".jsonl.gz", ".json") and path.is_file()
 
 
-def read_pose_file(path: Path) -> PoseSequence:
+def read_pose_file(path: Path, scale: ScoreScale | None = None) -> PoseSequence:
     """Read the clip of one person: the one whom :func:`mmn_edge.skeleton.continuity.follow` chooses.
 
     Args:
-        path: A recording ``.jsonl``; a ``.npz`` with ``keypoints`` ``(T, V, C)`` or ``(M, T, V, C)``, and optional
-            ``scores``, ``score_scale`` and ``layout``; a folder of OpenPose's ``*_keypoints.json``; or a ``.json`` of
-            AlphaPose.
+        path: A recording ``.jsonl`` or ``.jsonl.gz``; a ``.npz`` with ``keypoints`` ``(T, V, C)`` or ``(M, T, V, C)``,
+            and optional ``scores``, ``score_scale`` and ``layout``; a folder of OpenPose's ``*_keypoints.json``; or a
+            ``.json`` of AlphaPose.
+        scale: What the scores mean, where the file does not say so; recordings say it themselves.
 
     Raises:
         DataError: The file is missing, broken, holds nobody, or the frames of several videos.
@@ -86,17 +89,26 @@ def read_pose_file(path: Path) -> PoseSequence:
     if not path.exists():
         raise DataError(f"{path} does not exist")
     if path.is_dir():
-        return _read_openpose(path)
-    reader = {".npz": _read_arrays, ".jsonl": _read_recording, ".json": _read_alphapose}.get(path.suffix)
-    if reader is None:
-        raise DataError(f"{path} is no clip: it must be a .npz, .jsonl or .json file, or a folder of OpenPose's frames")
-    return reader(path)
+        return _read_openpose(path, scale)
+    suffix = _suffix(path)
+    if suffix in (".jsonl", ".jsonl.gz"):
+        return _read_recording(path)
+    if suffix not in (".npz", ".json"):
+        raise DataError(
+            f"{path} is no clip: it must be a .npz, .jsonl, .jsonl.gz or .json file, or a folder of OpenPose's frames"
+        )
+    return _read_arrays(path, scale) if suffix == ".npz" else _read_alphapose(path, scale)
 
 
-def _read_arrays(path: Path) -> PoseSequence:
+def _suffix(path: Path) -> str:
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+
+
+def _read_arrays(path: Path, scale: ScoreScale | None) -> PoseSequence:
     arrays = load_arrays(path)
     if "keypoints" not in arrays:
         raise DataError(f'{path} has no array "keypoints": it has {", ".join(arrays) or "none"}')
+    check_score_names(arrays, "scores", str(path))
     keypoints, scores = arrays["keypoints"], arrays.get("scores")
     if keypoints.dtype.kind not in "iuf" or keypoints.ndim not in (3, 4) or 0 in keypoints.shape:
         raise DataError(
@@ -106,14 +118,16 @@ def _read_arrays(path: Path) -> PoseSequence:
     layout = arrays.get("layout")
     if layout is not None and (layout.size != 1 or layout.dtype.kind != "U"):
         raise DataError(f'{path}: "layout" must be the name of a skeleton layout')
-    if scores is not None and (scores.dtype.kind not in "iuf" or scores.shape != keypoints.shape[:-1]):
-        raise DataError(f'{path}: "scores" must be numbers of shape {keypoints.shape[:-1]}, not {scores.shape}')
+    if scores is not None and (scores.dtype.kind not in "biuf" or scores.shape != keypoints.shape[:-1]):
+        raise DataError(
+            f'{path}: "scores" must be numbers of shape {keypoints.shape[:-1]}, not {scores.dtype} of shape '
+            f"{scores.shape}"
+        )
     keypoints = keypoints.astype(np.float32)
     notes: tuple[str, ...] = ()
     if keypoints.ndim == 4:
         person, notes = longest_seen(keypoints, scores)
         keypoints, scores = keypoints[person], None if scores is None else scores[person]
-    scale = None
     if "score_scale" in arrays:
         full = arrays["score_scale"]
         scale = ScoreScale.declared(full.item() if full.size == 1 else full.tolist(), str(path))
@@ -126,10 +140,12 @@ def _read_arrays(path: Path) -> PoseSequence:
 
 def _read_recording(path: Path) -> PoseSequence:
     try:
-        with path.open(encoding="utf-8") as file:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
             frames = list(read_frames(file, origin=str(path)))
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error.reason}): a recording is JSON, one frame a line") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is no whole file of gzip ({error})") from error
     ids = [person.id for frame in frames for person in frame.persons]
     if not ids:
         raise DataError(f"{path} holds nobody: it has {len(frames)} frames and no person in them")
@@ -149,7 +165,7 @@ def _read_recording(path: Path) -> PoseSequence:
     return observed(str(path), keypoints, scores, names[0], times=times, notes=notes)
 
 
-def _read_openpose(path: Path) -> PoseSequence:
+def _read_openpose(path: Path, scale: ScoreScale | None) -> PoseSequence:
     files = sorted(path.glob(OPENPOSE_FRAMES), key=lambda file: _natural(file.name))
     if not files:
         raise DataError(f"{path} holds no {OPENPOSE_FRAMES}, OpenPose's file of one frame")
@@ -166,11 +182,14 @@ def _read_openpose(path: Path) -> PoseSequence:
             seen.append(_Person.of(frame, triples[:, :2], triples[:, 2], _openpose_id(person)))
     joints = sum(count for _, count in _OPENPOSE_PARTS)
     keypoints, scores, notes = _followed(seen, (joints, 2), 1 + max(places.values()))
-    return observed(str(path), keypoints, scores, "openpose", scale=HEATMAP, notes=notes)
+    return observed(str(path), keypoints, scores, "openpose", scale=scale or HEATMAP, notes=notes)
 
 
 def _openpose_person(person: dict[str, Any], file: Path) -> FloatArray:
     triples = np.zeros((sum(count for _, count in _OPENPOSE_PARTS), 3), np.float32)
+    if not any(part in person for part, _ in _OPENPOSE_PARTS):
+        wanted, there = (", ".join(names) for names in ([part for part, _ in _OPENPOSE_PARTS], sorted(person)[:5]))
+        raise DataError(f"{file} is of another OpenPose: a person has none of {wanted}, but {there or 'nothing'}")
     start = 0
     for part, count in _OPENPOSE_PARTS:
         if numbers := person.get(part):  # an empty list: this part was not looked for
@@ -187,7 +206,7 @@ def _openpose_id(person: dict[str, Any]) -> str | None:
     return None if identity in (None, [], -1) else str(identity)
 
 
-def _read_alphapose(path: Path) -> PoseSequence:
+def _read_alphapose(path: Path, scale: ScoreScale | None) -> PoseSequence:
     values = _load_json(path)
     if not isinstance(values, list) or not all(isinstance(v, dict) for v in values):
         raise DataError(f"{path} is no output of AlphaPose: it must be a list of persons")
@@ -210,7 +229,7 @@ def _read_alphapose(path: Path) -> PoseSequence:
         identity = None if v.get("idx") is None else str(v["idx"])
         seen.append(_Person.of(places[str(v["image_id"])], triples[:, :2], triples[:, 2], identity, sureness))
     keypoints, scores, notes = _followed(seen, (joints, 2), 1 + max(places.values()))
-    return observed(str(path), keypoints, scores, _ALPHAPOSE_LAYOUTS[joints], scale=HEATMAP, notes=notes)
+    return observed(str(path), keypoints, scores, _ALPHAPOSE_LAYOUTS[joints], scale=scale or HEATMAP, notes=notes)
 
 
 @dataclass(frozen=True)

@@ -152,3 +152,30 @@ def test_splits_of_another_form(save: Save, names: object) -> None:
 @pytest.mark.parametrize("names", [["a"], ("a",), {"a"}, np.array(["a"])])
 def test_splits_as_lists_sets_and_arrays(save: Save, names: object) -> None:
     assert len(read_clips(save({"annotations": [annotation()], "split": {"train": names}}), "train").clips) == 1
+
+
+@pytest.mark.parametrize(
+    ("frames", "used"), [(3, 3), (3.0, 3), (np.float32(3), 3), ("3", 3), (3.5, None), ("three", None), ([3], None)]
+)
+def test_total_frames_counts_or_is_refused(save: Save, frames: Any, used: int | None) -> None:
+    path = save({"annotations": [annotation(frames=6, total_frames=frames)]})
+    if used is None:
+        with pytest.raises(DataError, match=r'has "total_frames" .*: it must be a whole number'):
+            read_clips(path)
+    else:
+        assert len(read_clips(path).clips[0].keypoints) == used
+
+
+def test_scores_under_another_name_are_not_passed_over(save: Save) -> None:
+    path = save({"annotations": [annotation(keypoint_scores=np.full((1, 4, 3), 0.1))]})
+    with pytest.raises(DataError, match='clip a has "keypoint_scores", and scores of joints are read from "keypoint_s'):
+        read_clips(path)
+    path = save({"annotations": [annotation(score=0.9)]})  # of the person, as detectors give it
+    assert len(read_clips(path).clips) == 1
+
+
+def test_scores_may_say_seen_and_not_seen(save: Save) -> None:
+    seen = np.array([True, False, True]) & np.ones((1, 4, 1), bool)
+    (clip,) = read_clips(save({"annotations": [annotation(keypoint_score=seen)]})).clips
+    assert np.isnan(clip.keypoints[:, 1]).all()
+    assert np.isfinite(clip.keypoints[:, ::2]).all()

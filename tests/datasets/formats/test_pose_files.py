@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from mmn_edge.datasets.formats.pose_files import is_pose_file, read_pose_file
 from mmn_edge.errors import DataError
 from mmn_edge.skeleton import layouts
+from mmn_edge.skeleton.missing import ScoreScale
 
 
 def triples(joints: int, value: float = 5, score: float = 0.5) -> list[float]:
@@ -259,3 +261,43 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=message):
             read_pose_file(tmp_path / path)
+
+
+def test_a_compressed_recording_is_a_clip_unless_it_is_cut_off(tmp_path: Path) -> None:
+    points = np.arange(88).reshape(44, 2).tolist()
+    lines = [{"time": n / 10, "layout": "ma52", "persons": [{"id": 0, "keypoints": points}]} for n in range(9)]
+    packed = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(packed)
+    assert is_pose_file(path)
+    assert read_pose_file(path).keypoints.shape == (9, 44, 2)
+    path.write_bytes(packed[:-9])
+    with pytest.raises(DataError, match=r"is no whole file of gzip \(Compressed file ended"):
+        read_pose_file(path)
+
+
+def test_openpose_of_other_versions_is_not_taken_for_nobody(tmp_path: Path) -> None:
+    openpose(tmp_path / "c", 0, [{"pose_keypoints": triples(18), "face_keypoints": []}])
+    with pytest.raises(
+        DataError, match=r"of another OpenPose: a person has none of pose_keypoints_2d, .*pose_keypoints$"
+    ):
+        read_pose_file(tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", ["confidence", "keypoint_score", "Visibility"])
+def test_scores_under_another_name_are_not_passed_over(tmp_path: Path, name: str) -> None:
+    np.savez(tmp_path / "a.npz", keypoints=np.ones((5, 44, 2)), **{name: np.full((5, 44), 0.01)})
+    with pytest.raises(DataError, match=f'has "{name}", and scores of joints are read from "scores": rename it'):
+        read_pose_file(tmp_path / "a.npz")
+
+
+def test_scores_may_say_seen_and_not_seen(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", keypoints=np.ones((5, 44, 2)), scores=np.arange(44) % 2 * np.ones((5, 1)) > 0)
+    assert read_pose_file(tmp_path / "a.npz").scores.sum() == 5 * 22
+
+
+def test_a_scale_of_scores_counts_where_the_file_says_none(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", keypoints=np.ones((5, 44, 2)), scores=np.full((5, 44), 50))
+    assert read_pose_file(tmp_path / "a.npz", ScoreScale.declared(100, "")).scores.max() == 0.5
+    np.savez(tmp_path / "b.npz", keypoints=np.ones((5, 44, 2)), scores=np.full((5, 44), 50), score_scale=200)
+    assert read_pose_file(tmp_path / "b.npz", ScoreScale.declared(100, "")).scores.max() == 0.25
