@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mmn_edge.datasets.clip import Clip, ClipEntry
+from mmn_edge.datasets.posture import crowded_place, turned
 from mmn_edge.model.presets import Window
 from mmn_edge.skeleton import layouts
 from mmn_edge.skeleton.clock import doubt
@@ -40,6 +41,8 @@ class ClipFacts:
             arm, whichever is longer; the median over frames. None where the layout has no such joints, or they were
             never seen together.
         layout: Its layout where the data set says it.
+        turned: By how many degrees the body is turned in the picture; see :func:`mmn_edge.datasets.posture.turned`.
+        crowd: How many joints lie at one place exactly, and the place, where those are too many to be true.
         jumps: The frames at which the body is suddenly elsewhere.
         notes: What is odd about whom it shows, and about its time stamps.
         seconds: From its first frame to its last; None where nobody said it, or the time stamps are no clock.
@@ -57,6 +60,8 @@ class ClipFacts:
     frames: frozenset[int]
     floating: float | None
     layout: str | None
+    turned: float | None = None
+    crowd: tuple[int, tuple[float, ...]] | None = None
     jumps: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float | None = None
@@ -77,6 +82,7 @@ def facts_of(entry: ClipEntry, clip: Clip) -> ClipFacts:
     moved = np.linalg.norm(np.diff(points, axis=0)[both], axis=-1)
     extent = float((high - low).max())
     frames, joints, channels = points.shape
+    layout = clip.layout or _only_layout(joints, channels)
     return ClipFacts(
         entry=entry,
         label=clip.label,
@@ -90,8 +96,10 @@ def facts_of(entry: ClipEntry, clip: Clip) -> ClipFacts:
         frames=frozenset(
             hash(frame.tobytes()) for frame, any_seen in zip(points, seen.any(axis=1), strict=True) if any_seen
         ),
-        floating=_floating(points, clip.layout or _only_layout(joints, channels)),
+        floating=_floating(points, layout),
         layout=clip.layout,
+        turned=turned(points, layout),
+        crowd=crowded_place(points),
         jumps=jumps(points, clip.times),
         notes=(*clip.notes, *_clock_notes(clip)),
         seconds=_seconds(clip),
