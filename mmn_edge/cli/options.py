@@ -29,6 +29,7 @@ class OutputFile(click.Path):
 
     Args:
         suffixes: Those that fit, first the one to propose. A name without a suffix fits, and so does a device.
+        template: What stands for a source's name where several are written to a folder; None takes no folder.
     """
 
     # What other programs would take a file of that name for.
@@ -43,13 +44,16 @@ class OutputFile(click.Path):
         for name in group.split()
     )
 
-    def __init__(self, *suffixes: str) -> None:
+    def __init__(self, *suffixes: str, template: str | None = None) -> None:
         super().__init__(dir_okay=False)
         self._suffixes = suffixes
+        self._template = template
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         """The path; UsageError of click where it does not fit."""
         text = os.fsdecode(value)
+        if self._template is not None and (text.endswith(("/", os.sep)) or Path(text).is_dir()):
+            return Path(text) / f"{self._template}{self._suffixes[0]}"
         if text.endswith(("/", os.sep)):
             self.fail(f"{text} names a folder: name a file, such as {text}out{self._suffixes[0]}", parameter, context)
         path = Path(os.fsdecode(super().convert(value, parameter, context)))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -19,9 +16,9 @@ from mmn_edge.cli.event_output import (
     decoder_options,
     decoder_parameters,
     emit_option,
-    open_sinks,
     sink_option,
 )
+from mmn_edge.cli.file_batch import NAME, expanded, plan, run_all
 from mmn_edge.cli.options import (
     OutputFile,
     backend_option,
@@ -30,12 +27,11 @@ from mmn_edge.cli.options import (
     model_option,
     precision_option,
 )
-from mmn_edge.cli.run_summary import summary
 from mmn_edge.cli.source_options import SOURCE_HELP, keep_apart, note, open_sources, source_options
-from mmn_edge.errors import BundleError, DataError, SourceError, UsageError
+from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from mmn_edge.runtime.counters import SourceCounters
+    from mmn_edge.runtime.pipeline import Emit
     from mmn_edge.runtime.sources.source import Observation
 
 __all__ = ["record", "run"]
@@ -61,6 +57,9 @@ LINES = (".jsonl", ".ndjson")
       mmn-edge run --model model.bundle talk.avi --json > events.jsonl
       mmn-edge run --model model.bundle talk.mp4 -o talk.eaf -o talk.vtt
       mmn-edge run --model model.bundle talk.avi --emit predictions -o predictions.jsonl
+      mmn-edge run --model model.bundle videos/ -o results/ --resume
+      mmn-edge run --model model.bundle videos/ -o 'results/{{name}}.eaf'
+      mmn-edge run --model model.bundle --camera 0 --record session.jsonl
       mmn-edge run --model model.bundle session.jsonl --speed 1
       mmn-edge run --model model.bundle --camera 0 --backend tensorrt
       sensor | mmn-edge run --model model.bundle -
@@ -79,9 +78,18 @@ LINES = (".jsonl", ".ndjson")
     "--output",
     "outputs",
     multiple=True,
-    type=OutputFile(*SUFFIXES),
-    help="Write to a file instead of standard output: JSON lines, or annotations. Repeatable.",
+    type=OutputFile(*SUFFIXES, template=NAME),
+    help="Write to a file instead of standard output: JSON lines, or annotations. Of several files to a folder, or to "
+    "'{name}.eaf' each. Repeatable.",
 )
+@click.option(
+    "--record",
+    "recorded",
+    type=OutputFile(*LINES),
+    metavar="FILE.jsonl",
+    help="Record the skeletons as well, so that the run can be replayed exactly.",
+)
+@click.option("--resume", is_flag=True, help="Skip files whose outputs are there already.")
 @sink_option
 @emit_option
 @decoder_options
@@ -110,6 +118,8 @@ def run(
     as_json: bool,
     outputs: tuple[Path, ...],
     sink_names: tuple[str, ...],
+    recorded: Path | None,
+    resume: bool,
     emit: str,
     sensitivity: float | None,
     decoder: Path | None,
@@ -124,97 +134,63 @@ def run(
 ) -> None:
     """See the decorator: the help text shares a paragraph with record."""
     from mmn_edge.cli.engines import open_ready
-    from mmn_edge.runtime.pipeline import Emit, Pipeline
+    from mmn_edge.cli.recognition import Recognition
+    from mmn_edge.runtime.sinks.recorded_file import RecordedFile
+    from mmn_edge.runtime.sources.address import Address
+    from mmn_edge.system.contents import contents
+    from mmn_edge.system.files import line_file
 
-    opened = open_sources(
-        sources,
-        camera=camera,
-        size=size,
-        fps=fps,
-        silence=silence,
-        rotate=rotate,
-        mirror=mirror,
-        speed=speed,
-    )
-    names = [name for name, _ in opened.values()]
-    streams = {called: stream for called, (_, stream) in opened.items()}
-    if outputs and len(names) > 1:
-        raise UsageError("several sources are not written to one file: leave -o out, and each line says its source")
-    for output in outputs:
-        for name in names:
+    options: dict[str, Any] = {
+        "size": size,
+        "fps": fps,
+        "silence": silence,
+        "rotate": rotate,
+        "mirror": mirror,
+        "speed": speed,
+    }
+    files = expanded(sources)
+    several = len(files) + (camera is not None) > 1 or any(contents(Path(name)) == "folder" for name in sources)
+    jobs = plan(files, outputs) if several and outputs else []
+    if resume and not jobs:
+        raise UsageError("--resume skips what is finished: give a folder as SOURCE, and one to write into with -o")
+    first = files[:1] if jobs else files
+    opened = open_sources([name for _, name in first], camera=camera, **options)
+    if jobs and (camera is not None or any(Address.parse(name).live for _, name in files)):
+        raise UsageError("several live sources are not written to files: leave -o out, and each line says its source")
+    if not jobs:
+        outputs = tuple(Path(str(output).replace(NAME, Address.parse(next(iter(opened))).name)) for output in outputs)
+    if recorded is not None and (jobs or len(opened) > 1):
+        raise UsageError("--record takes one source; --sink recording:FOLDER records several")
+    for output in (*outputs, *([] if recorded is None else [recorded])):
+        for name, _ in opened.values():
             keep_apart(name, output)
-    live = any(stream.live for stream in streams.values())
+    live = any(stream.live for _, stream in opened.values())
     bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads, live=live)
-    failure: BaseException | None = None
-    with ExitStack() as stack:
-        loaded = stack.enter_context(ready)
-        progress = _Progress()
-        pipeline = Pipeline(
-            streams,
+    with ready as loaded:
+        recognition = Recognition(
             bundle,
             loaded,
-            emit=cast(Emit, emit),
+            emit=cast("Emit", emit),
             parameters=decoder_parameters(bundle, decoder, sensitivity),
             enough_seen=enough_seen,
             duration=duration,
-            on_note=note,
-            on_frame=progress.frame,
-        )
-        stack.enter_context(pipeline)
-        counters = pipeline.counters
-        sinks = open_sinks(
-            stack,
-            bundle,
-            names[0],
-            outputs,
-            names=sink_names,
-            live=live,
-            emit=emit,
+            sink_names=sink_names,
             as_json=as_json,
-            on_note=note,
-            counters=counters,
         )
-        # Where events are seen, they tell how far it is.
-        progress.follow = stack.enter_context(terminal.following("starting", quiet=sys.stdout.isatty()))
-        try:
-            pipeline.run(sinks)
-        except BrokenPipeError:
-            # The reader has gone, as in `mmn-edge run ... | head`: no error. Nothing is left to flush to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not jobs:
+            with ExitStack() as stack:
+                further = []
+                if recorded is not None:
+                    further.append(RecordedFile(stack.enter_context(line_file(recorded)), recorded, on_note=note))
+                recognition.run(opened, outputs, further=further)
             return
-        except (SourceError, DataError, OSError, KeyboardInterrupt) as error:
-            if not counters.predictions and (outputs or not isinstance(error, KeyboardInterrupt)):
-                raise  # nothing to keep: an earlier output file stays
-            failure = error  # raised below, after the summary of what was predicted until now
-    recognizers = list(pipeline.recognizers.values())
-    click.echo(summary(counters, recognizers, bundle.manifest.window), err=True)
-    for stream in streams.values() if failure is None or isinstance(failure, KeyboardInterrupt) else ():
-        if stream.note is not None:  # Ctrl-C is how a live stream ends
-            click.echo(f"note: {stream.note}", err=True)
-    if failure is not None:
-        raise failure
-    if 0 < counters.predictions == sum(recognizer.not_finite for recognizer in recognizers):
-        raise BundleError(
-            f"{bundle.path} gave no finite number for any window ({loaded.precision} on {loaded.name}): try another "
-            "--precision, or train or convert it again"
+        run_all(
+            jobs,
+            lambda job, written, prefix: recognition.run(
+                open_sources([str(job.source)], camera=None, **options), written, prefix=prefix
+            ),
+            resume=resume,
         )
-
-
-class _Progress:
-    """Tells the terminal how far the streams are, not oftener than it can be read."""
-
-    EVERY = 0.1
-
-    def __init__(self) -> None:
-        self.follow: Callable[[str, float | None], None] = lambda text, done: None
-        self._told = 0.0
-
-    def frame(self, counters: SourceCounters, done: float | None) -> None:
-        """A frame has come."""
-        now = time.monotonic()
-        if now - self._told >= self.EVERY:
-            self._told = now
-            self.follow(f"{counters.time:.1f} s, {counters.events} events", done)
 
 
 @click.command(
