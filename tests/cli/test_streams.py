@@ -450,10 +450,14 @@ def test_what_was_left_out_of_a_video_is_said(
     assert "note: 41 of 81 images were read" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["record", "run"])
 @pytest.mark.parametrize(
-    ("output", "words"),
-    [("x.mp4", "what is written is .jsonl or .ndjson"), ("folder/", "names a folder"), (".", "is a")],
+    ("command", "output", "words"),
+    [
+        ("record", "x.mp4", "what is written is .jsonl or .ndjson"),
+        ("run", "x.mp4", "what is written is .jsonl or .ndjson"),
+        ("record", "folder/", "names a folder"),
+        ("record", ".", "is a"),
+    ],
 )
 def test_a_file_of_lines_has_a_fitting_name(command: str, output: str, words: str, session_file: Path) -> None:
     result = invoke(command, session_file, "-o", output)
