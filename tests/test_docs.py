@@ -243,3 +243,10 @@ def test_every_extra_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {name for name in extras - {"dev"} if f"`{name}`" not in readme and f"[{name}]" not in readme} == set()
     assert len(readme.splitlines()) < 100
+
+
+def test_every_variable_of_the_environment_is_explained() -> None:
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    sources = [path for folder in ("mmn_edge", "train", "convert", "runtime") for path in (ROOT / folder).rglob("*.py")]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    assert {name for name in re.findall(r"\bMMN_EDGE_[A-Z_]+\b", text) if name not in page} == set()
