@@ -33,6 +33,7 @@ class SinkContext:
         on_note: Told in sentences what the user should know.
         servers: The HTTP servers of the run.
         counters: What the run counts, as it goes on.
+        losses: For every sink that may lose something, by its name, what says how much.
     """
 
     labels: Labels
@@ -45,6 +46,7 @@ class SinkContext:
     on_note: Callable[[str], None] = lambda text: None
     servers: Servers = field(default_factory=Servers)
     counters: Counters = field(default_factory=Counters)
+    losses: dict[str, Callable[[], int]] = field(default_factory=dict)
 
     def values(self, item: Event | Prediction) -> dict[str, Any]:
         """An event or prediction for other programs: always with its source, and with the time of day when live."""

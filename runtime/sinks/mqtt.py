@@ -129,6 +129,7 @@ class MqttSink:
         client.on_connect_fail = lambda *_: self._away("does not answer")
         client.on_publish, client.on_message = self._on_publish, self._on_message
         self._client: Any = client
+        context.losses[str(self)] = lambda: self.dropped
 
     @property
     def connected(self) -> bool:

@@ -65,6 +65,7 @@ class RecordingSink:
         self._waiting: deque[tuple[str, Frame]] = deque()
         self._ready = threading.Condition()
         self._ending = False
+        context.losses[self.name] = lambda: self.dropped
         self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
 
     @property

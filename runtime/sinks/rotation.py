@@ -83,6 +83,9 @@ class RotatedLines:
                 newest.close()
         self._tidy()
 
+    def __str__(self) -> str:
+        return str(self._path)
+
     def write(self, line: str) -> None:
         """Write one line, which ends in a line break."""
         if self._failing and time.monotonic() < self._retry:

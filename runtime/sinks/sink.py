@@ -97,6 +97,7 @@ class RotatedSink:
 
     def __init__(self, lines: RotatedLines, context: SinkContext) -> None:
         self._lines, self._context = lines, context
+        context.losses[str(lines)] = lambda: self.dropped
 
     @property
     def dropped(self) -> int:

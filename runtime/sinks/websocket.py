@@ -48,6 +48,7 @@ class WebSocketSink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clients: set[_Client] = set()
         self._running: dict[tuple[str, str], str] = {}
+        context.losses[f"ws {path}"] = lambda: self.dropped
         server.add_routes([routing.WebSocketRoute(path, self._serve)])
 
     def __enter__(self) -> Self:
