@@ -227,8 +227,7 @@ class _Session:
     def compare(self, noise: float) -> Report:
         """Time two targets in turns."""
         from mmn_edge.latency.comparison import compare
-        from mmn_edge.runtime.timing.interleaved import measure_in_rounds
-        from mmn_edge.runtime.timing.measuring import load
+        from mmn_edge.runtime.timing.interleaved import measure_interleaved
 
         if len(self._targets) != 2:
             raise UsageError(
@@ -237,26 +236,17 @@ class _Session:
             )
         if len(self._threads) != 1:
             raise UsageError("--compare takes one thread count: give --threads 1")
-        note = functools.partial(click.echo, err=True)
         with terminal.following("loading") as follow:
-            a = load(self._targets[0], self._threads[0], note)
-            with a.closing():
-                b = load(self._targets[1], self._threads[0], note)
-                with b.closing():
-                    batch = self._batches[0]
-                    rounds = measure_in_rounds(
-                        a,
-                        b,
-                        seconds=self._seconds,
-                        batch=batch,
-                        on_round=lambda share: follow("A B B A", share),
-                    )
-                    names = tuple(
-                        f"{model.target.name} ({model.runner.precision}, {model.runner.name}, batch {batch})"
-                        for model in (a, b)
-                    )
+            rounds, names = measure_interleaved(
+                *self._targets,
+                seconds=self._seconds,
+                threads=self._threads[0],
+                batch=self._batches[0],
+                on_note=functools.partial(click.echo, err=True),
+                on_round=lambda share: follow("A B B A", share),
+            )
         scopes = (self._targets[0].scope, self._targets[1].scope)
-        found = compare(*rounds, names=(names[0], names[1]), scopes=scopes, noise=noise)
+        found = compare(*rounds, names=names, scopes=scopes, noise=noise)
         return self._report([], comparison=found)
 
     def _report(

@@ -266,10 +266,10 @@ def ratios(found: Comparison) -> str:
     """The ratios of B over A with their intervals, and the threshold of noise."""
     scope = " / ".join(dict.fromkeys(found.scopes))
     chart = _Chart("B over A, with 95 % intervals", scope, "of the calls' milliseconds", "ratio (1: no difference)")
-    rows = [("p50", found.median), ("mean", found.mean), ("p90", found.p90)]
+    rows = [("typical", found.typical), ("p50", found.median), ("mean", found.mean), ("p90", found.p90)]
     bounds = [bound for _, ratio in rows for bound in (ratio.low, ratio.high) if bound is not None]
     low, high = min([1 - 2 * found.noise, *bounds]), max([1 + 2 * found.noise, *bounds])
-    y, x = chart.y(low - 0.01, high + 0.01), chart.x(-0.5, 2.5)
+    y, x = chart.y(low - 0.01, high + 0.01), chart.x(-0.5, 3.5)
     top, bottom = y(1 + found.noise), y(1 - found.noise)
     chart.parts.append(
         f'<rect x="{SIDE}" y="{top:.1f}" width="{WIDTH - RIGHT - SIDE}" height="{bottom - top:.1f}" '

@@ -92,7 +92,14 @@ def against_baseline(measurements: Sequence[Measurement], baseline: Earlier, slo
         if before is None:
             continue
         ratio = ratio_of_medians(before.samples_ms, entry.samples_ms)
-        outcomes.append(_outcome(ratio.value, ratio.low or 0.0, slower, f"{interval_words(ratio)} ({entry.title})"))
+        outcomes.append(
+            _outcome(
+                ratio.value,
+                ratio.low or 0.0,
+                slower,
+                f"the ratio of medians is {interval_words(ratio)} ({entry.title})",
+            )
+        )
     if not outcomes:
         raise DataError(
             f"{baseline.path} has none of these settings (backend, precision, threads, batch, scope): measure the "
@@ -103,11 +110,12 @@ def against_baseline(measurements: Sequence[Measurement], baseline: Earlier, slo
 
 def in_comparison(found: Comparison, slower: float) -> Outcome:
     """Whether B is at most ``slower`` above A."""
-    return _outcome(found.median.value, found.median.low or 0.0, slower, f"{interval_words(found.median)} (B over A)")
+    ratio = found.typical
+    return _outcome(ratio.value, ratio.low or 0.0, slower, f"the typical ratio is {interval_words(ratio)} (B over A)")
 
 
 def _outcome(ratio: float, low: float, slower: float, words: str) -> Outcome:
-    text = f"the ratio of medians is {words}, {1 + slower:.3g} is allowed"
+    text = f"{words}, {1 + slower:.3g} is allowed"
     if ratio > 1 + slower and low <= 1:
         return Outcome(True, f"{text}: above it, but the interval holds 1. Measure for longer (--seconds)")
     return Outcome(ratio <= 1 + slower, text)

@@ -89,8 +89,10 @@ def _comparison(found: Page, report: Report) -> None:
         Paragraph(f"A: {comparison.a}, p50 {comparison.a_ms:.4g} ms. What is timed: {comparison.scopes[0]}."),
         Paragraph(f"B: {comparison.b}, p50 {comparison.b_ms:.4g} ms. What is timed: {comparison.scopes[1]}."),
         Paragraph(
-            f"{comparison.rounds} rounds A B B A or B A A B in one process, {comparison.calls} calls each; intervals "
-            f"from a bootstrap over blocks of rounds; differences below {100 * comparison.noise:g} % are none."
+            f"{comparison.rounds} rounds A B B A or B A A B in one process, {comparison.calls} calls each, both loaded "
+            "anew four times; intervals from a bootstrap over rounds. Typical is the ratio of the shortest calls of a "
+            "round, the median of all rounds: that one counts. Differences below "
+            f"{100 * comparison.noise:g} % are none."
         ),
         Table(*tables.comparison(comparison)),
         Picture(charts.ratios(comparison), "ratios.svg", "Ratios with intervals"),

@@ -172,7 +172,7 @@ def comparison(found: Comparison) -> Rows:
     header = ["B over A", "ratio", "95 % interval"]
     rows = [
         [name, f"{ratio.value:.3f}", f"[{ratio.low or 0:.3f}, {ratio.high or 0:.3f}]"]
-        for name, ratio in (("p50", found.median), ("mean", found.mean), ("p90", found.p90))
+        for name, ratio in (("typical", found.typical), ("p50", found.median), ("mean", found.mean), ("p90", found.p90))
     ]
     return header, rows
 

@@ -77,9 +77,9 @@ def test_a_against_b(small_bundle: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     check(report)
-    ratio = report["comparison"]["ratio_b_over_a"]["p50"]
+    ratio = report["comparison"]["ratio_b_over_a"]["typical"]
     assert ratio["low"] <= ratio["value"] <= ratio["high"]
-    assert report["comparison"]["rounds"] == 16
+    assert report["comparison"]["rounds"] == 32
     assert page.read_text().count("<svg") == 1
     text = invoke(small_bundle, small_bundle, "--compare", "--threads", "1", "--seconds", "0.01")
     assert "B over A" in text.output

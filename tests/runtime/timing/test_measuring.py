@@ -122,10 +122,10 @@ def test_rounds_go_a_b_b_a(target: Target, monkeypatch: pytest.MonkeyPatch) -> N
         models[name] = sleeper(target, 0)
         monkeypatch.setattr(models[name].runner, "run", lambda inputs, name=name: order.append(name))
     a, b = measure_in_rounds(models["a"], models["b"], seconds=1e-9)
-    assert len(a) == len(b) == 16
+    assert len(a) == len(b) == 8
     assert {len(calls) for calls in (*a, *b)} == {4}
-    legs = "".join(order[-16 * 12 :][::3])
-    assert legs == "abbabaab" * 8
+    legs = "".join(order[-8 * 12 :][::3])
+    assert legs == "abbabaab" * 4
 
 
 def test_operators_by_the_backends_profilers(target: Target) -> None:
