@@ -13,6 +13,7 @@ from mmn_edge.runtime.sources.source import Observation
 from mmn_edge.runtime.streams.counts import Notes, StreamCounts
 from mmn_edge.runtime.streams.gate import Gate
 from mmn_edge.runtime.streams.wire import decode
+from mmn_edge.skeleton.upright import UprightWatch
 
 __all__ = ["FIRST_MESSAGE", "MAX_CONNECTIONS", "Desk", "Refused", "Sender"]
 
@@ -80,6 +81,7 @@ class Desk:
         self._counts = counts
         self._notes = notes
         self.gate = Gate(counts)
+        self._upright = UprightWatch()
         self._senders: list[Sender] = []
         self._active: Sender | None = None
         self._messages = _Bucket(MAX_RATE, BURST)
@@ -155,8 +157,15 @@ class Desk:
         sender.bad_run = 0
         sender.proven = True
         observation = self.gate.take(message, frame, sequence, arrived)
-        if observation is not None:
-            self._handover.put(observation)
+        if observation is None:
+            return
+        if self._upright.take(observation.frame):
+            self._notes.say(
+                "upright",
+                f"people stand on their heads in what {sender.name} sends: its coordinates grow otherwise than "
+                f"those of layout {frame.layout}, and it should say so with axes",
+            )
+        self._handover.put(observation)
 
     def _take_over(self, sender: Sender, arrived: float) -> None:
         active = self._active

@@ -26,6 +26,7 @@ from mmn_edge.runtime.streams import desk, transports
 from mmn_edge.runtime.streams.endpoint import TOKEN, Endpoint
 from mmn_edge.runtime.streams.source import StreamSource
 from mmn_edge.runtime.streams.wire import MAX_MESSAGE
+from mmn_edge.skeleton import layouts
 
 from .conftest import Running, line, values
 
@@ -403,3 +404,17 @@ def test_encrypted_both_ways(listening: Listening, certificate: Path) -> None:
         with pytest.raises(SourceError, match="cannot reach"):
             StreamSource(Endpoint.parse(address)).__enter__()  # whom the system does not trust
         server.shutdown()
+
+
+def test_people_on_their_heads_are_said(listening: Listening) -> None:
+    """Such as ZED's default axes, which are not those of its samples and of the layout."""
+    layout = layouts.get("zed-body18")
+    points = [[x, y, 2.0] for x, y in layout.pose]  # y grows downwards, and the layout's upwards
+    running = listening()
+    with socket.create_connection(running.address) as client:
+        for k in range(60):
+            frame = {"time": k / 30, "layout": layout.name, "persons": [{"id": 0, "keypoints": points}]}
+            client.sendall(json.dumps(frame).encode() + b"\n")
+        running.until(lambda: len(running.taken) == 60)
+    assert len(running.notes) == 1
+    assert "people stand on their heads" in running.notes[0]
