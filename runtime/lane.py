@@ -105,6 +105,7 @@ class Lane:
                 self.entered = True
                 counters.state = "running"
                 self.opened.set()
+                log.info("%s is open", counters.name)
                 for observation in self._limited(iter(opened)):
                     if self._stopping:
                         break
@@ -116,7 +117,9 @@ class Lane:
             counters.state, counters.failure = "failed", str(caught)
         else:
             counters.state = "ended"
-        log.debug("%s %s after %d frames", self._thread.name, counters.state, counters.frames)
+        log.info(
+            "%s %s; %d frames until now, %d dropped", counters.name, counters.state, counters.frames, counters.dropped
+        )
         self._append(End(error), wait=False)
         self.opened.set()
 

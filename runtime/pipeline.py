@@ -368,6 +368,7 @@ class Pipeline:
         waiting = [(s.ran.get(person, 0.0), person, s) for s in streams for person in s.pending]
         if not waiting:
             return
+        log.debug("%d windows wait", len(waiting))
         _, person, stream = min(waiting, key=lambda entry: entry[0])
         self._predict(stream, list(stream.pending) if self._backend.batches else [person])
 

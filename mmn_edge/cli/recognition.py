@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from mmn_edge.cli import terminal
 from mmn_edge.cli.event_output import open_sinks
+from mmn_edge.cli.logs import note, tell_summary
 from mmn_edge.cli.run_summary import summary
-from mmn_edge.cli.source_options import note
 from mmn_edge.errors import BundleError, DataError, SourceError
 
 if TYPE_CHECKING:
@@ -120,10 +118,10 @@ class Recognition:
                     raise  # nothing to keep: an earlier output file stays
                 failure = error  # raised below, after the summary of what was predicted until now
         recognizers = list(pipeline.recognizers.values())
-        click.echo(summary(counters, recognizers, self.bundle.manifest.window), err=True)
+        tell_summary(summary(counters, recognizers, self.bundle.manifest.window), counters.to_dict())
         for stream in streams.values() if failure is None or isinstance(failure, KeyboardInterrupt) else ():
             if stream.note is not None:  # Ctrl-C is how a live stream ends
-                click.echo(f"note: {stream.note}", err=True)
+                note(stream.note)
         if failure is not None:
             raise failure
         if 0 < counters.predictions == sum(recognizer.not_finite for recognizer in recognizers):

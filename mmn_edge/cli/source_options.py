@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mmn_edge.cli.logs import note
 from mmn_edge.errors import UsageError
 
 if TYPE_CHECKING:
     from mmn_edge.runtime.sources.source import Source
 
-__all__ = ["SOURCE_HELP", "keep_apart", "note", "open_sources", "source_options"]
+__all__ = ["SOURCE_HELP", "keep_apart", "open_sources", "source_options"]
 
 SOURCE_HELP = """SOURCE is a skeleton recording (.jsonl, .jsonl.gz), - for the same on standard input, a video file, a
     camera (camera:0, csi:0, rtsp://HOST/PATH, http://HOST/PATH, gst:PIPELINE), skeletons from the network (tcp://:9000,
@@ -112,11 +113,6 @@ def open_sources(
         source = open_source(text, speed=speed, orientation=Orientation(int(rotate), mirror), live=live)
         opened[called] = (address.text, source)
     return opened
-
-
-def note(text: str) -> None:
-    """Say something while the stream runs; above the live table, which lends its standard error for that."""
-    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def keep_apart(source: str, output: Path | None) -> None:

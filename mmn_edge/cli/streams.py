@@ -19,6 +19,7 @@ from mmn_edge.cli.event_output import (
     sink_option,
 )
 from mmn_edge.cli.file_batch import NAME, expanded, plan, run_all
+from mmn_edge.cli.logs import log_options, note
 from mmn_edge.cli.options import (
     OutputFile,
     backend_option,
@@ -27,7 +28,7 @@ from mmn_edge.cli.options import (
     model_option,
     precision_option,
 )
-from mmn_edge.cli.source_options import SOURCE_HELP, keep_apart, note, open_sources, source_options
+from mmn_edge.cli.source_options import SOURCE_HELP, keep_apart, open_sources, source_options
 from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ LINES = (".jsonl", ".ndjson")
 @backend_option
 @precision_option
 @click.option("--threads", type=click.IntRange(1, 256), help="Threads of ONNX Runtime on the CPU.")
+@log_options
 def run(
     sources: tuple[str, ...],
     camera: int | None,
