@@ -250,3 +250,13 @@ def test_every_variable_of_the_environment_is_explained() -> None:
     sources = [path for folder in ("mmn_edge", "train", "convert", "runtime") for path in (ROOT / folder).rglob("*.py")]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     assert {name for name in re.findall(r"\bMMN_EDGE_[A-Z_]+\b", text) if name not in page} == set()
+
+
+def test_pages_that_the_program_names_exist() -> None:
+    """In help texts, messages, comments and docstrings."""
+    sources = [path for folder in ("mmn_edge", "train", "convert", "runtime") for path in (ROOT / folder).rglob("*.*")]
+    texts = [path.read_text(encoding="utf-8") for path in sources if path.suffix in (".py", ".yaml")]
+    rooms = "tutorials|guides|reference|explanation|benchmarks|examples"
+    named = {page for text in texts for page in re.findall(rf"\bdocs/(?:{rooms})/[\w./-]+\w", text)}
+    assert len(named) > 5
+    assert {page for page in named if not (ROOT / page).exists()} == set()
