@@ -418,3 +418,15 @@ def test_people_on_their_heads_are_said(listening: Listening) -> None:
         running.until(lambda: len(running.taken) == 60)
     assert len(running.notes) == 1
     assert "people stand on their heads" in running.notes[0]
+
+
+def test_messagepack_without_its_package_is_one_sentence(listening: Listening, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "msgpack", None)
+    running = listening()
+    with socket.create_connection(running.address) as client:
+        client.sendall(packed(1.0))
+        assert b"send JSON" in read_to_end(client)
+    assert 'pip install "mmn-edge[stream]"' in running.notes[0]
+    with socket.create_connection(running.address) as client:
+        client.sendall(line(1.0))
+        running.until(lambda: running.taken)
