@@ -12,7 +12,7 @@ import numpy as np
 
 __all__ = ["AGES_KEPT", "Counters", "SinkCounters", "SourceCounters", "State"]
 
-AGES_KEPT = 100_000
+AGES_KEPT = 10_000
 """Percentiles are those of the newest ones, so that a stream may go on for ever."""
 
 RATE_SECONDS = 2.0
