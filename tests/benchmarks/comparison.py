@@ -25,7 +25,7 @@ from mmn_edge.system.conditions import Conditions, busy_elsewhere
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=40)
+    parser.add_argument("--runs", type=int, default=40, help="at least 1")
     parser.add_argument("--against-half", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--checkpoint", type=Path, default=Path("mmn_edge/data/demo.pt"))
@@ -40,11 +40,18 @@ def main() -> None:
         window = asdict(replace(Bundle.open(whole).manifest.window, frames=frames))
         network = MMN(replace(arch, num_frames=frames)).eval()
         checkpoint = Path(folder) / "half.pt"
-        torch.save({"model": network.state_dict(), "description": {**description, "window": window}}, checkpoint)
+        made = {**description, "window": window, "options": {**description["options"], "num_frames": frames}}
+        torch.save({"model": network.state_dict(), "description": made}, checkpoint)
         convert(checkpoint, half)
+        if Bundle.open(half).manifest.architecture.num_frames != frames:
+            raise SystemExit("the half model is no half")
         a, b = (Target(path.stem, Bundle.open(path)) for path in (whole, half))
         before, began = Conditions.read(), time.perf_counter()
-        same = [once(a, a, options.seconds) for _ in range(options.runs)]
+        same = []
+        for number in range(options.runs):
+            same.append(once(a, a, options.seconds))
+            found = same[-1].typical
+            print(f"  {number + 1}: {found.value:.3f} [{found.low or 0:.3f}, {found.high or 0:.3f}]", flush=True)
         took = (time.perf_counter() - began) / max(options.runs, 1)
         others = busy_elsewhere(before, Conditions.read())
         holds = [(found.typical.low or 0) <= 1 <= (found.typical.high or 0) for found in same]
@@ -55,7 +62,10 @@ def main() -> None:
             f"a verdict of a difference beyond noise in {sum('faster:' in found.verdict for found in same)}; "
             f"other processes took {others or 0:.1f} cores"
         )
-        winners = [once(a, b, options.seconds) for _ in range(options.against_half)]
+        winners = []
+        for _ in range(options.against_half):
+            winners.append(once(a, b, options.seconds))
+            print(f"  half: winner {winners[-1].winner}, ratio {winners[-1].typical.value:.3f}", flush=True)
         ratios = sorted(found.typical.value for found in winners)
         print(
             f"half the frames: B wins {sum(found.winner == 'B' for found in winners)} of {len(winners)}, ratio "
