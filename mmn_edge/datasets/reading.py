@@ -17,6 +17,7 @@ from mmn_edge.datasets.formats import annotation_files, folder
 from mmn_edge.datasets.values import placeholder_labels
 from mmn_edge.errors import DataError, LayoutError
 from mmn_edge.skeleton.missing import ScoreScale
+from mmn_edge.system.contents import contents
 
 __all__ = ["Clip", "ClipEntry", "ClipSet", "ClipSource", "open_source", "read_clips", "splits"]
 
@@ -57,6 +58,14 @@ def open_source(path: Path, split: str | None = None, *, scale: ScoreScale | Non
     Raises:
         DataError: It is none of these, or its lists are broken.
     """
+    kind = contents(path)
+    if kind in ("bundle", "checkpoint"):
+        raise DataError(f"{path} is a {kind}, what recognises: a data set holds labelled clips")
+    if kind == "recording":
+        raise DataError(
+            f"{path} is one recording: a data set is a folder of them with a {folder.LABELS}, or what mmn-edge data "
+            "import makes of one subfolder a class"
+        )
     if _holds_pairs(path):
         return annotation_files.open_pairs(path, split)
     return folder.open_folder(path, scale) if path.is_dir() else annotation_files.open_pickle(path, scale)

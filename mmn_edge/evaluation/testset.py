@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from mmn_edge.datasets import reading as clip_files
+from mmn_edge.datasets.check import read_entries
 from mmn_edge.datasets.clip import Clip, are_withheld, is_trained_on, make_clip
+from mmn_edge.datasets.duplicates import held_out_from, leaks_between, shared_recordings
+from mmn_edge.datasets.facts import ClipFacts
+from mmn_edge.datasets.findings import Finding, counted
 from mmn_edge.datasets.formats.annotation_files import total_frames
 from mmn_edge.datasets.formats.pickles import load_pickle
 from mmn_edge.errors import DataError, LayoutError, UsageError
@@ -113,7 +117,26 @@ def read(path: Path, split: str | None, *, layout: str | None = None) -> Evaluat
     """
     content = clip_files.read_clips(path, split)
     layout = _layout(path, content.layout, layout)
-    return EvaluationSet(path, split, content.clips, content.class_names, layout, findings=content.findings)
+    found = (*content.findings, *_trained_on(path, split, content.facts))
+    return EvaluationSet(path, split, content.clips, content.class_names, layout, findings=found)
+
+
+def _trained_on(path: Path, split: str | None, facts: Sequence[ClipFacts]) -> list[Finding]:
+    """What of a split the same data set trains on, under the same name or another."""
+    if split is None or is_trained_on(split):
+        return []
+    source = clip_files.open_source(path)
+    found: list[Finding] = []
+    for other in source.splits:
+        if not is_trained_on(other) or not held_out_from(other, split):
+            continue
+        training, _ = read_entries(source.of_split(other))
+        names = {fact.entry.name for fact in training}
+        both = [fact.entry.name for fact in facts if fact.entry.name in names]
+        found += counted(both, f"of split {split} in split {other} too: what is trained on is not held out")
+        found += leaks_between(training, facts, other, split)
+        found += shared_recordings(training, facts, other, split)
+    return found
 
 
 def read_unlabelled(path: Path, split: str | None, *, layout: str | None = None) -> EvaluationSet | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmn_edge.datasets.reading import Clip, ClipSet, read_clips, splits
+from mmn_edge.datasets.reading import Clip, ClipSet, open_source, read_clips, splits
 from mmn_edge.errors import DataError
 
 Values = dict[str, Any]
@@ -226,3 +226,19 @@ def test_only_the_split_that_is_asked_for_must_be_whole(save: Save) -> None:
 def test_a_folder_that_is_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a folder is a data set with a labels\.csv, or with \{train"):
         read_clips(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.bundle/manifest.json", "{}", "is a bundle, what recognises"),
+        ("best.pt", "x", "is a checkpoint, what recognises"),
+        ("a.jsonl", "{}", "is one recording: a data set is a folder of them with a labels.csv"),
+    ],
+)
+def test_what_is_no_data_set_is_named(tmp_path: Path, name: str, content: str, words: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    with pytest.raises(DataError, match=words):
+        open_source(path if path.suffix != ".json" else path.parent)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmn_edge.datasets.reading import Clip
+from mmn_edge.datasets.synthetic.clips import dataset
 from mmn_edge.errors import DataError, LayoutError, UsageError
 from mmn_edge.evaluation import testset
 from mmn_edge.evaluation.testset import EvaluationSet, align, align_models, as_live, fitted_keypoints
@@ -274,3 +275,25 @@ def test_what_is_odd_about_clips_is_among_the_findings(tmp_path: Path) -> None:
     assert len(found.clips) == 11
     assert "clip c4 has a coordinate of 1e+30 in frame 2, joint 3" in found.findings[0]
     assert any(finding.startswith("all 11 clips of split test have label 0") for finding in found.findings)
+
+
+def test_clips_that_were_trained_on_are_named(tmp_path: Path) -> None:
+    entries = dataset(26, 3, fps=(30, 30), seconds=(2, 2))
+    names = [entry["frame_dir"] for entry in entries]
+    path = tmp_path / "set.pkl"
+
+    def found(train: list[str], *more: dict[str, Any]) -> str:
+        content = {"annotations": [*entries, *more], "split": {"train": train, "val": names[13:]}, "layout": "ma52"}
+        path.write_bytes(pickle.dumps(content))
+        return " ".join(testset.read(path, "val").findings)
+
+    assert "trained on" not in found(names[:13])
+    assert "1 clip of split val in split train too: what is trained on is not held out" in found(names[:14])
+    copy = {**entries[20], "frame_dir": "copy"}
+    assert "clips copy of split train and" in found(["copy"], copy)
+    part = {
+        **{key: entries[20][key][:, 10:] for key in ("keypoint", "keypoint_score")},
+        "frame_dir": "part",
+        "label": 7,
+    }
+    assert "1 clip of split val shares frames with clips of split train, such as" in found(["part"], part)
