@@ -127,6 +127,8 @@ class Pipeline:
         self._note, self._on_frame = on_note, on_frame
         self._wake: SimpleQueue[Lane | None] = SimpleQueue()  # a signal's handler may put something into it
         self._streams: dict[Lane, _Stream] = {}
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._enough_seen = enough_seen
         self._stopping = False
         self._late = False
         self._failures: list[BaseException] = []
@@ -182,6 +184,41 @@ class Pipeline:
         """Have :meth:`run` end soon; may be called on any thread, and in a signal's handler."""
         self._stopping = True
         self._wake.put(None)
+
+    def between_windows(self, call: Callable[[], None]) -> None:
+        """Have something called on the thread of recognition, between two calls of the model; may be called on any."""
+        self._calls.put(call)
+        self._wake.put(None)
+
+    def swap(self, bundle: Bundle, backend: Backend, parameters: DecoderParameters | None = None) -> None:
+        """Go on with another model; only by :meth:`between_windows`. What goes on ends, and windows begin anew.
+
+        Raises:
+            BundleError: The bundle cannot be fed from a stream; the old one goes on.
+            LayoutError: A source's layout cannot be mapped to the model's, likewise.
+            UsageError: The event decoder's parameters name classes that the model does not have, likewise.
+        """
+        made = []
+        for stream in self._streams.values():
+            source = stream.lane.source
+            recognizer = Recognizer(
+                bundle,
+                backend,
+                live=source.live,
+                on_note=self._named(stream.counters.name),
+                enough_seen=self._enough_seen,
+                source=stream.recognizer.source,
+            )
+            if source.layout is not None:
+                recognizer.check_layout(source.layout)
+            made.append((stream, recognizer, EventStage(bundle, parameters)))
+        for stream, recognizer, stage in made:
+            if not stream.over:
+                stream.pending.clear()
+                self._tell(stream, stream.stage.finish(), None)
+            stream.recognizer, stream.stage = recognizer, stage
+            self.recognizers[stream.counters.name] = recognizer
+        self._backend = backend
 
     def run(self, sinks: Sequence[Sink] = ()) -> None:
         """Recognise until all sources have ended, or :meth:`stop` is called.
@@ -273,6 +310,8 @@ class Pipeline:
                 if lane.hurries and taken < BURST:
                     continue  # what waits besides may make what is due old
             taken = 0
+            while not self._calls.empty():
+                self._calls.get()()
             self._run_next()
             self._check_sinks()
         for stream in self._streams.values():

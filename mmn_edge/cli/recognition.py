@@ -42,6 +42,7 @@ class Recognition:
         duration: Seconds of each stream.
         sink_names: Further sinks.
         as_json: JSON lines on standard output, also on a terminal.
+        reopen: Opens the bundle anew where it is replaced; None where it is not to be.
     """
 
     bundle: Bundle
@@ -52,6 +53,7 @@ class Recognition:
     duration: float | None
     sink_names: tuple[str, ...]
     as_json: bool
+    reopen: Callable[[], tuple[Bundle, Backend, DecoderParameters]] | None = None
 
     def run(
         self,
@@ -74,6 +76,7 @@ class Recognition:
             KeyboardInterrupt: Likewise.
         """
         from mmn_edge.runtime.pipeline import Pipeline
+        from mmn_edge.runtime.service import Service
 
         streams = {called: stream for called, (_, stream) in opened.items()}
         failure: BaseException | None = None
@@ -108,7 +111,8 @@ class Recognition:
             follow = terminal.following(f"{prefix}starting", quiet=sys.stdout.isatty())
             progress.follow = stack.enter_context(follow)
             try:
-                pipeline.run([*sinks, *further])
+                with Service(pipeline, self.bundle.path, self.reopen, on_note=note):
+                    pipeline.run([*sinks, *further])
             except BrokenPipeError:
                 # The reader has gone, as in `mmn-edge run ... | head`: no error. Nothing is left to flush to.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,6 +32,9 @@ from mmn_edge.cli.source_options import SOURCE_HELP, keep_apart, open_sources, s
 from mmn_edge.errors import DataError, SourceError, UsageError
 
 if TYPE_CHECKING:
+    from mmn_edge.bundle.bundle import Bundle
+    from mmn_edge.events.parameters import DecoderParameters
+    from mmn_edge.runtime.backends.backend import Backend
     from mmn_edge.runtime.pipeline import Emit
     from mmn_edge.runtime.sources.source import Observation
 
@@ -168,6 +171,12 @@ def run(
             keep_apart(name, output)
     live = any(stream.live for _, stream in opened.values())
     bundle, ready = open_ready(find_bundle(model), backend, precision=precision, threads=threads, live=live)
+    path = bundle.path
+
+    def reopen() -> tuple[Bundle, Backend, DecoderParameters]:
+        again, backed = open_ready(path, backend, precision=precision, threads=threads, live=True)
+        return again, backed, decoder_parameters(again, decoder, sensitivity)
+
     with ready as loaded:
         recognition = Recognition(
             bundle,
@@ -178,6 +187,7 @@ def run(
             duration=duration,
             sink_names=sink_names,
             as_json=as_json,
+            reopen=reopen if live else None,
         )
         if not jobs:
             with ExitStack() as stack:
