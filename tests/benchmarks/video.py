@@ -15,8 +15,8 @@ from statistics import median
 
 from mmn_edge.bundle.bundle import Bundle
 from mmn_edge.runtime.backends.backend import open_backend
+from mmn_edge.runtime.pipeline import Pipeline
 from mmn_edge.runtime.pose.mediapipe import MediaPipeHolistic
-from mmn_edge.runtime.recognizer import Recognizer
 from mmn_edge.runtime.sources.grammar import open_source
 from mmn_edge.runtime.sources.video import VideoImages
 from mmn_edge.system import machine
@@ -49,16 +49,12 @@ def main() -> None:
             return sum(1 for _ in stream)
 
     def run() -> int:
-        with open_backend(bundle, "onnxruntime") as backend, open_source(str(options.video)) as stream:
-            nonlocal opened
-            opened = time.perf_counter()
-            count = 0
-            recognizer = Recognizer(bundle, backend)
-            for observation in stream:
-                recognizer.feed(observation)
-                count += 1
-            recognizer.finish()
-            return count
+        with open_backend(bundle, "onnxruntime", threads=1) as backend:
+            with Pipeline({"video": open_source(str(options.video))}, bundle, backend) as pipeline:
+                nonlocal opened
+                opened = time.perf_counter()
+                pipeline.run()
+            return pipeline.counters.frames
 
     opened = 0.0
     tasks: dict[str, Callable[[], int]] = {"estimator alone": alone, "decoding alone": decoded, "pose source": source}
