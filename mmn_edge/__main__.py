@@ -6,8 +6,7 @@ import os
 import signal
 from types import FrameType
 
-INTERRUPTED = 130
-"""128 + SIGINT, what shells expect."""
+from mmn_edge.errors import INTERRUPTED
 
 
 def main() -> None:

@@ -22,6 +22,9 @@ __all__ = [
     "VerificationError",
 ]
 
+INTERRUPTED = 130
+"""What the command line leaves with after Ctrl-C: 128 + SIGINT, what shells expect."""
+
 
 class MmnEdgeError(Exception):
     """Base of every error raised on purpose; ``exit_code`` is what the command line leaves with."""

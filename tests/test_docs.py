@@ -24,8 +24,8 @@ import click
 import pytest
 
 from mmn_edge import errors
-from mmn_edge.__main__ import INTERRUPTED
 from mmn_edge.cli import cli
+from mmn_edge.errors import INTERRUPTED
 from mmn_edge.skeleton import layouts
 
 ROOT = Path(__file__).resolve().parents[1]

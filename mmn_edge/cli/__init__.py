@@ -12,9 +12,8 @@ from typing import Any
 import click
 
 from mmn_edge import __version__
-from mmn_edge.__main__ import INTERRUPTED
 from mmn_edge.cli.lazy import LazyGroup, Place
-from mmn_edge.errors import MissingDependencyError, MmnEdgeError
+from mmn_edge.errors import INTERRUPTED, MissingDependencyError, MmnEdgeError
 
 __all__ = ["cli", "main"]
 
