@@ -87,6 +87,7 @@ class Tracker:
         self._trusted = True
         self._bodies: dict[int, _Body] = {}
         self._next = 0
+        self._recent: dict[int, tuple[tuple[float, FloatArray], ...]] = {}
 
     @property
     def trusted(self) -> bool:
@@ -103,15 +104,35 @@ class Tracker:
         """
         self._trusted = self._trusted and tracked
         if not self._trusted:
+            self._learn()
             return Tracked(self._own(time, list(persons.values())))
         jumped = self._watch.jumped(time, persons)
-        if jumped and self._exchanged(time, persons, jumped):
-            self._trusted = False
-            return Tracked(self._own(time, list(persons.values())), distrusted=min(jumped))
+        if jumped:
+            self._learn()
+            if self._exchanged(time, persons, jumped):
+                self._trusted = False
+                self._recent.clear()
+                return Tracked(self._own(time, list(persons.values())), distrusted=min(jumped))
+            self._bodies.clear()
+            for key in jumped:
+                self._recent.pop(key, None)
+        # As long as ids are right, the last two places are all that is needed.
         for key, points in persons.items():
-            self._see(key, time, points, anew=key in jumped)
-        self._forget(time)
+            last = self._recent.get(key)
+            self._recent[key] = ((time, points),) if last is None else (last[-1], (time, points))
+            self._next = max(self._next, key + 1)
+        gone = [key for key, last in self._recent.items() if time - last[-1][0] > self._memory]
+        for key in gone:
+            del self._recent[key]
         return Tracked(dict(persons), frozenset(jumped))
+
+    def _learn(self) -> None:
+        """Take what was seen while ids were right for what is known of the bodies."""
+        for key, sightings in self._recent.items():
+            for time, points in sightings:
+                self._see(key, time, points)
+        if not self._trusted:
+            self._recent.clear()
 
     def _exchanged(self, time: float, persons: Mapping[int, FloatArray], jumped: set[int]) -> bool:
         """Whether a body that jumped is one that had another id."""
@@ -144,11 +165,11 @@ class Tracker:
         costs = _costs(np.stack(skeletons).astype(np.float64), expected, extents) / allowed[:, None]
         return {number: bodies[row][0] for row, number in assign(costs, 1.0)}
 
-    def _see(self, key: int, time: float, points: FloatArray, *, anew: bool = False) -> None:
+    def _see(self, key: int, time: float, points: FloatArray) -> None:
         self._next = max(self._next, key + 1)
         extent = _extent(points)
         body = self._bodies.get(key)
-        if body is None or anew or time <= body.time:
+        if body is None or time <= body.time:
             self._bodies[key] = _Body(time, points, extent, np.zeros(points.shape[1]))
             return
         gap = time - body.time
