@@ -125,7 +125,7 @@ def test_a_module_imports_only_what_its_folder_may(path: Path) -> None:
 
 
 FLOORS = (
-    "errors", "system", "skeleton", "model", "network", "reports", "latency", "bundle", "datasets", "events",
+    "errors", "system", "skeleton", "model", "network", "reports", "latency", "bundle", "doctor", "datasets", "events",
     "evaluation", "drift",
 )  # fmt: skip
 """The rooms of the core from the ground up: a room imports those below it."""

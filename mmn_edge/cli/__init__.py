@@ -27,6 +27,7 @@ COMMANDS = {
         "mmn_edge.cli.demo",
         "See it work: convert a small checkpoint, play a synthetic scene, compare the events with what was played.",
     ),
+    "doctor": Place("mmn_edge.cli.doctor", "Say what this machine is, and what keeps mmn-edge from working on it."),
     "evaluate": Place(
         "mmn_edge.cli.evaluation", "Measure how good each MODEL is on labelled clips, and how far the models differ."
     ),
@@ -68,6 +69,7 @@ def cli() -> None:
     \b
     Examples:
       mmn-edge demo                           see it work: no GPU, no camera
+      mmn-edge doctor                         what this machine lacks
       mmn-edge convert model.pt               checkpoint -> model.bundle
       mmn-edge verify model.bundle            what fp16 and int8 lose, and where
       mmn-edge run --camera 0                 recognise live (after convert)

@@ -26,6 +26,11 @@ JETPACKS = {
     "36.4.3": "6.2",
     "36.4.4": "6.2.1",
     "38.2": "7.0",
+    "38.2.1": "7.0",
+    "38.2.2": "7.0",
+    "38.4": "7.1",
+    "39.2": "7.2",
+    "39.2.1": "7.2.1",
 }
 """L4T release -> JetPack, where the package ``nvidia-jetpack`` is not installed to say it."""
 

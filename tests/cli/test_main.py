@@ -19,6 +19,7 @@ COMMANDS = [
     "convert",
     "data",
     "demo",
+    "doctor",
     "evaluate",
     "events",
     "layouts",
