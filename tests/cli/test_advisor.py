@@ -64,7 +64,7 @@ def test_the_choice_and_its_reasons_are_kept_in_the_bundle(
     assert advice.machine["cores"]
     assert list(found.manifest.models) == ["fp32", "fp16", "int8"]
     profile = CliRunner().invoke(cli, ["profile", str(bundle), "--batch", "1", "--seconds", "0.01", "--json"])
-    assert json.loads(profile.stdout)["latencies"][0]["precision"] == "int8"
+    assert json.loads(profile.stdout)["measurements"][0]["precision"] == "int8"
     with open_backend(found) as model, open_backend(found, precision="int8") as same:
         inputs = {"keypoints": sample_windows(found.manifest.architecture, count=1)}
         np.testing.assert_array_equal(model.run(inputs).logits, same.run(inputs).logits)

@@ -45,7 +45,9 @@ def test_consoles_are_made_in_one_place() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"\b(Console|Progress|Live|Status)\(", path.read_text(encoding="utf-8"))
     ]
-    assert sorted(made) == ["mmn_edge/cli/terminal.py", "runtime/sinks/sink.py"]  # the sink is given its console
+    # The sink is given its console; the grammar of sinks, which knows no command line, makes one that is alike.
+    assert sorted(made) == ["mmn_edge/cli/terminal.py", "runtime/sinks/grammar.py", "runtime/sinks/sink.py"]
+    assert "Console(highlight=False, markup=False, emoji=False)" in (ROOT / sorted(made)[1]).read_text(encoding="utf-8")
 
 
 def test_steps_are_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
