@@ -126,6 +126,11 @@ def _invoke(arguments: Sequence[str] | None, interrupt: _Interrupt | None = None
         return cli.main(args=arguments, prog_name="mmn-edge", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         return _interrupted()
+    except SystemExit as left:
+        # When the reader has gone rich leaves out of the error, and click after it put a wrapper before the stream.
+        if isinstance(left.__context__, BrokenPipeError) or type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):
+            return 0
+        raise
     except MmnEdgeError as error:
         if interrupt is not None and interrupt.heard and isinstance(error, MissingDependencyError):
             return _interrupted()  # the package is there; its import was interrupted

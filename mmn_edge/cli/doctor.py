@@ -90,7 +90,7 @@ def doctor(model: Path | None, as_json: bool, archive: Path | None) -> None:
     if errors:
         subjects = ", ".join(dict.fromkeys(finding.subject for finding in errors))
         raise GateError(
-            f"{len(errors)} check{'s' if len(errors) > 1 else ''} failed ({subjects}): run what stands there"
+            f"{len(errors)} check{'s' if len(errors) > 1 else ''} failed ({subjects}): the commands above mend that"
         )
 
 

@@ -288,3 +288,19 @@ def test_the_wrong_room_is_named(small_bundle: Path, small_checkpoint: Path, tmp
         result = CliRunner().invoke(cli.cli, [str(argument) for argument in arguments])
         assert isinstance(result.exception, errors.UsageError), arguments
         assert words in str(result.exception)
+
+
+@pytest.mark.parametrize("line", ["layouts show ma52", "layouts", "doctor"])
+def test_a_reader_that_leaves_early_is_no_failure(line: str) -> None:
+    """Both with one write at the end, and with many before it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmn_edge", *line.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0, errors
+    assert b"Traceback" not in errors
+    assert b"BrokenPipe" not in errors
