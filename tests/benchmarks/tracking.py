@@ -2,7 +2,8 @@
 
     python tests/benchmarks/tracking.py [--scenes 20]
 
-Our tracker beside norfair (``pip install norfair``), both fed skeletons without ids, and what ids by order would give.
+Our tracker beside norfair (``pip install norfair``, which needs rich < 15), both fed skeletons without ids, and what
+ids by order would give.
 IDF1 and id switches as in E. Ristani et al., "Performance Measures and a Data Set for Multi-Target, Multi-Camera
 Tracking", ECCVW 2016, on skeletons that are the truth's own, so that only identity is measured.
 """
