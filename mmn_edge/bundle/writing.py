@@ -16,6 +16,7 @@ from mmn_edge.bundle.engine_record import EngineRecord
 from mmn_edge.bundle.manifest import MANIFEST, Manifest
 from mmn_edge.errors import BundleError, EngineError
 from mmn_edge.system.files import atomic_folder, sha256
+from mmn_edge.system.replacing import check_replaceable as guard
 
 __all__ = ["BundleWriter", "add_engine", "check_replaceable", "set_advice", "set_decoder", "write_bundle"]
 
@@ -26,18 +27,17 @@ def check_replaceable(path: Path) -> None:
     Raises:
         BundleError: ``path`` holds something else, or a bundle together with other files.
     """
-    if path.is_dir():
-        known = bundle_files(path)
-        others = sorted(entry.name for entry in path.iterdir() if entry.name not in known)
-        if not others:
-            return
-        if known:
-            raise BundleError(
-                f"{path} holds more than a bundle ({others[0]}), so it was left alone: move that away, or choose "
-                "another path with -o"
-            )
-    if path.exists() or path.is_symlink():
-        raise BundleError(f"{path} exists and is no bundle, so it was left alone: choose another path with -o")
+    guard(path, _objection, error=BundleError)
+
+
+def _objection(path: Path) -> str | None:
+    if not path.is_dir():
+        return "exists and is no bundle"
+    known = bundle_files(path)
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in known)
+    if not others:
+        return None
+    return f"holds more than a bundle ({others[0]})" if known else "exists and is no bundle"
 
 
 def add_engine(path: Path, engine: EngineRecord, files: Path) -> Bundle:

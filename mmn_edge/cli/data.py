@@ -71,7 +71,7 @@ def check(
     from mmn_edge.cli.event_check import print_events
     from mmn_edge.datasets.check import check as check_data_set
     from mmn_edge.datasets.reading import open_source
-    from mmn_edge.datasets.report import is_replaceable, write_report
+    from mmn_edge.datasets.report import check_folder, write_report
     from mmn_edge.events.check import check as check_events
     from mmn_edge.events.dataset import is_annotated, open_annotated
 
@@ -86,8 +86,8 @@ def check(
         if found.problems:
             context.exit(DataError.exit_code)
         return
-    if output is not None and not is_replaceable(output):
-        raise UsageError(f"{output} holds something other than an earlier report: name a new folder with -o")
+    if output is not None:
+        check_folder(output)
     source = open_source(path, split)
     with _progress("reading clips") as progress:
         report = check_data_set(source, split, progress=progress)

@@ -16,8 +16,9 @@ from mmn_edge.reports.page import Bullets, Heading, Page, Paragraph, Picture, Ta
 from mmn_edge.reports.svg import COLOURS, picture
 from mmn_edge.skeleton import layouts
 from mmn_edge.system.files import atomic_folder
+from mmn_edge.system.replacing import check_replaceable
 
-__all__ = ["figures", "is_replaceable", "write_report"]
+__all__ = ["check_folder", "figures", "write_report"]
 
 SHEET = "contact_sheet.svg"
 
@@ -53,16 +54,25 @@ def write_report(report: Report, folder: Path) -> tuple[str, ...]:
     return (*pictures, "index.html")
 
 
-def is_replaceable(folder: Path) -> bool:
-    """Whether a report may take the place of what is at ``folder``: nothing, or an earlier report alone."""
-    if not folder.exists():
-        return True
-    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {"a file"}
+def check_folder(path: Path) -> None:
+    """Refuse to write a report over anything but an earlier one alone.
+
+    Raises:
+        UsageError: ``path`` holds something else.
+    """
+    check_replaceable(path, _objection)
+
+
+def _objection(folder: Path) -> str | None:
+    if not folder.is_dir():
+        return "exists and is no folder"
+    own = re.compile(r"index\.html|classes\.svg|lengths\.svg|contact_sheet(_\d+)?\.svg")
+    if others := sorted(entry.name for entry in folder.iterdir() if not own.fullmatch(entry.name)):
+        return f"holds {others[0]}"
     page = folder / "index.html"
     if page.is_file() and _GENERATOR not in page.read_text(encoding="utf-8", errors="replace")[:1000]:
-        return False
-    own = re.compile(r"index\.html|classes\.svg|lengths\.svg|contact_sheet(_\d+)?\.svg")
-    return all(own.fullmatch(name) for name in names)
+        return "is no earlier report"
+    return None
 
 
 def figures(report: Report) -> list[tuple[str, str]]:

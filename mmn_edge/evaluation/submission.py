@@ -19,6 +19,7 @@ from mmn_edge.evaluation.evaluation import TOP
 from mmn_edge.evaluation.metrics import Array, group_probabilities, ranking, softmax
 from mmn_edge.model.labels import Labels
 from mmn_edge.system.files import atomic_file
+from mmn_edge.system.replacing import check_replaceable
 
 __all__ = ["check_submission", "rows", "write_submission"]
 
@@ -57,15 +58,17 @@ def check_submission(path: Path) -> None:
     Raises:
         UsageError: ``path`` holds something else.
     """
-    if not path.exists():
-        return
+    check_replaceable(path, _objection)
+
+
+def _objection(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.namelist() == [MEMBER]:
-                return
+                return None
     except (OSError, zipfile.BadZipFile):
         pass
-    raise UsageError(f"{path} exists and is no earlier submission, so it was left alone: choose another name")
+    return "exists and is no earlier submission"
 
 
 def write_submission(path: Path, table: Sequence[Sequence[str]]) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from mmn_edge.errors import UsageError
+from mmn_edge.system.replacing import check_replaceable
 
 __all__ = ["DATA", "check_folder"]
 
@@ -26,14 +26,16 @@ def check_folder(path: Path, files: Collection[str], family: str, data: str = DA
     Raises:
         UsageError: ``path`` is a file, or a folder that holds anything else.
     """
-    if path.is_dir():
-        others = sorted({entry.name for entry in path.iterdir()} - set(files))
-        if not any(path.iterdir()) or (not others and _is_report(path / data, family)):
-            return
-        what = f"holds {others[0]}" if others else "is no earlier report"
-        raise UsageError(f"{path} {what}, so it was left alone: choose another folder with -o")
-    if path.exists() or path.is_symlink():
-        raise UsageError(f"{path} exists and is no folder, so it was left alone: choose another with -o")
+    check_replaceable(path, lambda there: _objection(there, set(files), family, data))
+
+
+def _objection(path: Path, files: Collection[str], family: str, data: str) -> str | None:
+    if not path.is_dir():
+        return "exists and is no folder"
+    names = sorted(entry.name for entry in path.iterdir())
+    if others := [name for name in names if name not in files]:
+        return f"holds {others[0]}"
+    return "is no earlier report" if names and not _is_report(path / data, family) else None
 
 
 def _is_report(file: Path, family: str) -> bool:

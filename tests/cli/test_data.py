@@ -39,7 +39,7 @@ def test_check_describes_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run("check", path, "-o", tmp_path / "report") == 0
     (tmp_path / "report" / "notes.txt").touch()
     assert run("check", path, "-o", tmp_path / "report") == 2
-    assert "holds something other than an earlier report" in capsys.readouterr().err
+    assert "holds notes.txt, so it was left alone" in capsys.readouterr().err
 
 
 def test_check_ends_with_3_where_there_are_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

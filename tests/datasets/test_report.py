@@ -9,7 +9,8 @@ import pytest
 
 from mmn_edge.datasets.check import Report, check
 from mmn_edge.datasets.reading import open_source
-from mmn_edge.datasets.report import figures, is_replaceable, write_report
+from mmn_edge.datasets.report import check_folder, figures, write_report
+from mmn_edge.errors import UsageError
 
 
 def report(tmp_path: Path, classes: int = 3, clips: int = 8) -> Report:
@@ -58,15 +59,18 @@ def test_a_data_set_without_readable_clips_still_has_a_page(tmp_path: Path) -> N
 
 def test_only_an_earlier_report_is_replaced(tmp_path: Path) -> None:
     found = report(tmp_path)
-    assert is_replaceable(tmp_path / "out")
+    check_folder(tmp_path / "out")
     write_report(found, tmp_path / "out")
-    assert is_replaceable(tmp_path / "out")
+    check_folder(tmp_path / "out")
     (tmp_path / "out" / "thesis.txt").touch()
-    assert not is_replaceable(tmp_path / "out")
-    assert not is_replaceable(tmp_path / "set.pkl")
+    with pytest.raises(UsageError, match="left alone"):
+        check_folder(tmp_path / "out")
+    with pytest.raises(UsageError, match="left alone"):
+        check_folder(tmp_path / "set.pkl")
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text("<html><head><title>My own page</title></head></html>")
-    assert not is_replaceable(tmp_path / "site")
+    with pytest.raises(UsageError, match="left alone"):
+        check_folder(tmp_path / "site")
 
 
 def test_figures(tmp_path: Path) -> None:
