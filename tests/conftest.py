@@ -8,6 +8,8 @@ from pathlib import Path
 
 # One thread each: test processes that share two cores would wait for one another at every barrier. Before torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# FFmpeg asks once a process, and a test that opens a video by itself may come first.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import numpy as np
 import pytest
