@@ -188,7 +188,8 @@ def _read_openpose(path: Path, scale: ScoreScale | None) -> PoseSequence:
 def _openpose_person(person: dict[str, Any], file: Path) -> FloatArray:
     triples = np.zeros((sum(count for _, count in _OPENPOSE_PARTS), 3), np.float32)
     if not any(part in person for part, _ in _OPENPOSE_PARTS):
-        wanted, there = (", ".join(names) for names in ([part for part, _ in _OPENPOSE_PARTS], sorted(person)[:5]))
+        wanted = ", ".join(part for part, _ in _OPENPOSE_PARTS)
+        there = ", ".join(repr(str(name)[:30]) for name in sorted(person, key=str)[:5])
         raise DataError(f"{file} is of another OpenPose: a person has none of {wanted}, but {there or 'nothing'}")
     start = 0
     for part, count in _OPENPOSE_PARTS:

@@ -279,7 +279,7 @@ def test_a_compressed_recording_is_a_clip_unless_it_is_cut_off(tmp_path: Path) -
 def test_openpose_of_other_versions_is_not_taken_for_nobody(tmp_path: Path) -> None:
     openpose(tmp_path / "c", 0, [{"pose_keypoints": triples(18), "face_keypoints": []}])
     with pytest.raises(
-        DataError, match=r"of another OpenPose: a person has none of pose_keypoints_2d, .*pose_keypoints$"
+        DataError, match=r"of another OpenPose: a person has none of pose_keypoints_2d, .*'pose_keypoints'$"
     ):
         read_pose_file(tmp_path / "c")
 
